@@ -1,0 +1,111 @@
+"""Stage `controls`: the null panel, healed exactly as the pruned model was."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tasks.artifacts import ControlSummary, PruneSummary, StartSummary, TrainingSummary
+from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
+from tasks.models.build import build_model
+from tasks.models.checkpoint import load_model
+from tasks.models.native import NativeModel
+from tasks.params import Params, RandomStart, Scale
+from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
+from tasks.training.fit import training_data, write_timing
+from tasks.training.healing import heal, healing_recipe, pruned_student
+from tasks.training.recipe import Student
+
+
+def panel_masks(num_blocks: int, size: int, count: int, seed: int) -> dict[str, Mask]:
+    """The masks of the null panel by name."""
+    drawn = random_masks(num_blocks, size, count, np.random.default_rng(seed))
+    return {f"random_{number}": mask for number, mask in enumerate(drawn)} | {
+        "first": first_mask(num_blocks, size),
+        "last": last_mask(num_blocks, size),
+        "even": even_mask(num_blocks, size),
+        "zero": (),
+    }
+
+
+def scratch_model(params: Params, model: str, scale: Scale, size: int) -> NativeModel:
+    """A model of the same family with `size` blocks and random weights.
+
+    Where the entry's backbone is pretrained text (llm4ts), the shallow rival is the plain
+    trainable architecture: random attention and MLP that stay frozen would be no rival.
+    """
+    entry = params.models[model].model_copy(
+        update={"start": RandomStart(kind="random"), "family": "tsfm"}
+    )
+    shallow = scale.model_copy(update={"blocks": size})
+    seed = seed_for(params.seed, "scratch", model)
+    return build_model(entry, shallow, params.windows, seed=seed, pretrained=Path())[0]
+
+
+def main(argv: list[str]) -> None:
+    """models/full + models/pruned/.../prune.json -> models/controls/DATASET/MODEL/NAME."""
+    parser = stage_parser(
+        "tasks.controls", "Makes and heals the null panel.", selects=["dataset", "model"]
+    )
+    args = parser.parse_args(argv)
+    params = load_selected(datasets=[args.dataset], models=[args.model])
+    pair, started, healing = f"{args.dataset}/{args.model}", time.perf_counter(), params.healing
+    start = StartSummary.read(Path("models/start") / args.model / "start.json")
+    pruned = PruneSummary.read(Path("models/pruned") / pair / "prune.json")
+    trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
+    device = pick_device(params.runtime.device)
+    full = load_model(Path("models/full") / pair).to(device)
+    training = params.training_of(args.model, scale_rate=start.scale.learning_rate)
+    masks = panel_masks(
+        full.num_blocks,
+        len(pruned.keep),
+        params.controls.random_masks,
+        seed_for(params.seed, "panel", pair),
+    )
+    rate = healing.learning_rate or start.scale.learning_rate
+    weight = healing.distillation if pruned.chosen == "distilled" else 0.0
+    students = [
+        pruned_student(name, full, mask, steps=healing.steps, rate=rate, distillation=weight)
+        for name, mask in masks.items()
+    ]
+    everything = range(full.num_blocks)
+    students += [
+        pruned_student("full_extra", full, everything, steps=healing.steps, rate=rate, distillation=0),
+        Student(
+            name="scratch",
+            model=scratch_model(params, args.model, start.scale, len(pruned.keep)).to(device),
+            steps=trained.steps_run + healing.steps,
+            learning_rate=start.scale.learning_rate,
+        ),
+    ]
+    loop = heal(
+        students,
+        healing_recipe(training, healing, seed=seed_for(params.seed, "heal", pair)),
+        training_data(params, args.dataset, training),
+        teacher=full,
+        state_folder=Path(".state/controls") / pair,
+        what=f"controls {pair}",
+    )
+    keeps = {**masks, "full_extra": tuple(everything)}
+    save_controls(Path("models/controls") / pair, students, keeps, loop.precision)
+    write_timing("controls", pair, started)
+    loop.discard_state()
+
+
+def save_controls(
+    folder: Path, students: Sequence[Student], keeps: dict[str, Mask], precision: str
+) -> None:
+    """Writes every control's model folder with its control.json."""
+    for student in students:
+        keep = keeps.get(student.name)
+        student.model.save(folder / student.name)
+        ControlSummary.model_validate({
+            "name": student.name,
+            "keep": None if keep is None else list(keep),
+            "training": student.summary(precision),  # type: ignore[arg-type]
+        }).write(folder / student.name / "control.json")
+
+
+if __name__ == "__main__":
+    run_stage(main)

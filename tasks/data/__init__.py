@@ -1,0 +1,1 @@
+"""From raw files to windows: sources, audit, splits, scaling, windows, synthetic data."""

@@ -1,0 +1,61 @@
+"""All series of a dataset in one array, so that every window is a view."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from tasks.artifacts import read_json, write_array, write_text
+from tasks.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Series:
+    """One channel of a dataset inside the shared array.
+
+    `start` and `length` count values; `train_end` is the first value, counted from `start`, that
+    is not a training target; `mean` and `std` turn scaled values back.
+    """
+
+    name: str
+    start: int
+    length: int
+    train_end: int
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class SeriesSet:
+    """Scaled values of all series, one after the other; NaN = missing."""
+
+    values: Float32[np.ndarray, " points"]
+    series: tuple[Series, ...]
+
+    def save(self, folder: Path) -> None:
+        """Writes values.npy and series.json."""
+        import json
+
+        write_array(folder / "values.npy", self.values)
+        rows = [vars(one) for one in self.series]
+        write_text(folder / "series.json", json.dumps(rows, indent=1) + "\n")
+
+
+def load_series(folder: Path) -> SeriesSet:
+    """Reads what `SeriesSet.save` wrote, the values memory-mapped.
+
+    Raises:
+        ArtifactError: a file is missing, torn or does not fit the other.
+    """
+    rows = read_json(folder / "series.json")
+    path = folder / "values.npy"
+    try:
+        values = np.load(path, mmap_mode="c", allow_pickle=False)
+        series = tuple(Series(**row) for row in rows)  # type: ignore[attr-defined]
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{path}: not readable ({error}); run its stage again") from error
+    end = max((one.start + one.length for one in series), default=0)
+    if values.dtype != np.float32 or values.ndim != 1 or end != len(values):
+        raise ArtifactError(f"{path}: does not fit series.json; run its stage again")
+    return SeriesSet(values, series)

@@ -1,0 +1,287 @@
+"""Stage evaluate: every error on the test range and the verdict; nothing else reads that range.
+
+`full` is the better of `full_untuned` (the full model as `train` left it) and `full_extra` (the
+same with the extra tuning that the pruned model had), chosen by validation error.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from tasks.artifacts import (
+    ControlSummary,
+    Evaluation,
+    Profile,
+    PruneSummary,
+    Timing,
+    TrainingSummary,
+    write_atomically,
+    write_csv,
+    write_text,
+)
+from tasks.data.series import SeriesSet, load_series
+from tasks.data.windows import WindowSet, test_windows, training_windows, validation_windows
+from tasks.errors import ArtifactError
+from tasks.metrics.advice import does_selection_add, recommend
+from tasks.metrics.baselines import fit_linear, seasonal_naive
+from tasks.metrics.errors import missing_targets, seasonal_scales
+from tasks.metrics.judge import Compared, compare_with_all, sample_forecasts, step_table
+from tasks.metrics.panel import Forecaster, Panel, middles, window_table
+from tasks.models.checkpoint import load_model
+from tasks.models.interface import ForecastModel
+from tasks.params import Params, PretrainedStart
+from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
+
+LINEAR_WINDOWS = 20_000
+NEEDED_CONTROLS = ("full_extra", "random_0", "scratch")
+NOT_CONTROLS = ("full", "full_untuned", "pruned", "zero_shot")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One dataset and model with the data they are judged on."""
+
+    params: Params
+    dataset: str
+    model: str
+    history: SeriesSet
+    test: SeriesSet
+    windows: WindowSet  # of the test range
+    season: int
+
+    @property
+    def name(self) -> str:
+        """DATASET/MODEL, the end of every artifact's path."""
+        return f"{self.dataset}/{self.model}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the evaluation says about a model itself."""
+
+    num_blocks: int
+    family: str
+    label: str
+
+
+def open_job(params: Params, dataset: str, model: str) -> Job:
+    """Reads the history and the test range of the dataset."""
+    folder = Path("data/prepared", dataset)
+    history, test = load_series(folder / "history"), load_series(Path("data/test") / dataset)
+    window, stride = params.windows, params.evaluation.stride
+    return Job(
+        params=params,
+        dataset=dataset,
+        model=model,
+        history=history,
+        test=test,
+        windows=test_windows(test, window.context, window.horizon, stride=stride),
+        season=Profile.read(folder / "profile.json").season,
+    )
+
+
+def scales_of_test(job: Job) -> Float64[np.ndarray, " series"]:
+    """The MASE scale of every test series, from its history; series without one are logged."""
+    scales = dict(
+        zip(
+            (one.name for one in job.history.series),
+            seasonal_scales(job.history, job.season),
+            strict=True,
+        )
+    )
+    names = [one.name for one in job.test.series]
+    without = [name for name in names if np.isnan(scales.get(name, np.nan))]
+    if without:
+        log.warning(
+            "evaluate %s: %d of %d series have no seasonal difference in their training range and "
+            "are left out of MASE: %s",
+            *(job.name, len(without), len(names), ", ".join(without[:8])),
+        )
+    return np.array([scales.get(name, np.nan) for name in names])
+
+
+def model_folders(job: Job) -> dict[str, Path]:
+    """The folder of every model to judge, by forecaster."""
+    controls = Path("models/controls", job.name)
+    folders = {"full_untuned": Path("models/full", job.name)}
+    folders["pruned"] = Path("models/pruned", job.name)
+    for summary in sorted(controls.glob("*/control.json")):
+        folders[summary.parent.name] = summary.parent
+    for name in NEEDED_CONTROLS:
+        if name not in folders:
+            raise ArtifactError(f"{controls / name}: missing; run `dvc repro` to make it")
+    if isinstance(job.params.models[job.model].start, PretrainedStart):
+        folders["zero_shot"] = Path("models/start", job.model)
+    return folders
+
+
+def valid_errors(folders: Mapping[str, Path], prune: PruneSummary) -> dict[str, float]:
+    """The validation error that training left beside each tuned model."""
+    chosen = next(one for one in prune.options if one.name == prune.chosen)
+    untuned = TrainingSummary.read(folders["full_untuned"] / "training.json")
+    errors = {"full_untuned": untuned.valid_mse, "pruned": chosen.training.valid_mse}
+    for name, folder in folders.items():
+        if name not in (*errors, "zero_shot"):
+            errors[name] = ControlSummary.read(folder / "control.json").training.valid_mse
+    return errors
+
+
+def model_forecaster(model: ForecastModel, horizon: int, device: torch.device) -> Forecaster:
+    """The model as a function from contexts to forecasts, both on the CPU."""
+
+    def forecast(context: Float[Tensor, "batch context"]) -> Float[Tensor, "batch horizon"]:
+        return model.forecast(context.to(device), horizon).mean.float().cpu()
+
+    return forecast
+
+
+def run_panel(
+    job: Job, folders: Mapping[str, Path], valid_mse: Mapping[str, float]
+) -> tuple[Panel, dict[str, Facts]]:
+    """Runs every model and the two baselines on the test windows."""
+    horizon = job.windows.horizon
+    training = job.params.training_of(job.model, scale_rate=1.0)  # nothing is trained here
+    device = pick_device(job.params.runtime.device)
+    valid = validation_windows(job.history, job.windows.context, horizon)
+    total = (len(folders) + 2) * len(job.windows)
+    facts: dict[str, Facts] = {}
+    with Progress(f"evaluate {job.name}", total) as progress:
+        panel = Panel(
+            test=job.windows,
+            valid=valid,
+            valid_index=valid.spaced(training.valid_windows),
+            samples=middles(job.windows, job.params.evaluation.sample_forecasts),
+            scales=scales_of_test(job),
+            batch_size=job.params.evaluation.batch_size,
+            valid_mse=valid_mse,
+            advance=lambda name, done: progress.update(
+                len(panel.outcomes) * len(job.windows) + done, name
+            ),
+        )
+        for name, folder in folders.items():
+            model = load_model(folder).to(device)
+            facts[name] = Facts(
+                num_blocks=model.num_blocks, family=model.config.family, label=model.label
+            )
+            panel.run(name, model_forecaster(model, horizon, device))
+        naive = partial(seasonal_naive, season=job.season, horizon=horizon)
+        panel.run("seasonal_naive", naive)
+        train = training_windows(
+            job.history, job.windows.context, horizon, share=training.train_share
+        )
+        places = valid.spaced(LINEAR_WINDOWS)
+        panel.run("linear", fit_linear(train, train.spaced(LINEAR_WINDOWS), valid, places))
+    return panel, facts
+
+
+def evaluate(params: Params, dataset: str, model: str) -> None:
+    """Judges one dataset and model and writes its metrics and evaluation artifacts."""
+    job = open_job(params, dataset, model)
+    prune = PruneSummary.read(Path("models/pruned", job.name, "prune.json"))
+    folders = model_folders(job)
+    started = time.perf_counter()
+    panel, facts = run_panel(job, folders, valid_errors(folders, prune))
+    full_is = panel.name_full()
+    table = window_table(job.windows, batch_size=params.evaluation.batch_size)
+    comparisons = compare_with_all(
+        panel.outcomes,
+        table,
+        shape=job.windows,
+        settings=params.evaluation,
+        generator_for=lambda name: np.random.default_rng(
+            seed_for(params.seed, "evaluate", job.name, name)
+        ),
+    )
+    verdict = comparisons["full"][0]
+    errors = {name: outcome.errors for name, outcome in panel.outcomes.items()}
+    random = [one.mse for name, one in errors.items() if name.startswith("random_")]
+    advice, reason = recommend(verdict.verdict, panel.valid_mse, margin=params.evaluation.margin)
+    write_tables(job, panel, table)
+    write_tests(job, comparisons)
+    seconds = {"all": time.perf_counter() - started}
+    Timing(seconds=seconds).write(Path("timings/evaluate", f"{job.name}.json"))
+    Evaluation(
+        dataset=dataset,
+        model=model,
+        family=facts["full_untuned"].family,
+        backbone_label=facts["full_untuned"].label,
+        num_windows=len(job.windows),
+        missing_points=missing_targets(job.test),
+        layers_full=facts["full_untuned"].num_blocks,
+        layers_kept=facts["pruned"].num_blocks,
+        keep=prune.keep,
+        full=errors["full"],
+        full_is=full_is,
+        full_untuned=errors["full_untuned"],
+        zero_shot=errors.get("zero_shot"),
+        pruned=errors["pruned"],
+        controls={name: one for name, one in errors.items() if name not in NOT_CONTROLS},
+        verdict=verdict.verdict,
+        margin=params.evaluation.margin,
+        p_value=verdict.p_noninferior,
+        p_superior=verdict.p_superior,
+        difference=verdict.difference,
+        interval=verdict.interval,
+        block_length=verdict.block_length,
+        selection_adds=does_selection_add(errors["pruned"].mse, random),
+        valid_mse=panel.valid_mse,
+        recommendation=advice,
+        reason=reason,
+    ).write(Path("metrics", f"{job.name}.json"))
+    log.info(
+        "evaluate %s: full %.4f, pruned %.4f (%d of %d blocks): %s, p %.3g; %s",
+        *(job.name, errors["full"].mse, errors["pruned"].mse, facts["pruned"].num_blocks),
+        *(facts["full_untuned"].num_blocks, verdict.verdict, verdict.p_noninferior, advice),
+    )
+
+
+def write_tables(job: Job, panel: Panel, table: pd.DataFrame) -> None:
+    """Writes windows.parquet, per_step.csv and forecasts.json."""
+    folder = Path("evaluation", job.name)
+    columns = {name: outcome.windows for name, outcome in panel.outcomes.items()}
+    frame = pd.concat([table, pd.DataFrame(columns)], axis=1)
+    write_atomically(
+        folder / "windows.parquet",
+        lambda path: frame.to_parquet(path, compression="zstd", index=False),
+    )
+    write_csv(folder / "per_step.csv", step_table(panel.outcomes, job.windows.horizon))
+    samples = sample_forecasts(panel.outcomes, job.test, job.windows, panel.samples)
+    write_text(folder / "forecasts.json", json.dumps(samples, indent=1, allow_nan=False) + "\n")
+
+
+def write_tests(job: Job, comparisons: Mapping[str, Compared]) -> None:
+    """Writes tests.json: the pruned model against every other forecaster, by both tests.
+
+    The p-values there are not corrected for their number: they describe, only `full` decides.
+    """
+    rows = {
+        name: asdict(comparison) | {"diebold_mariano": asdict(diebold)}
+        for name, (comparison, diebold) in comparisons.items()
+    }
+    text = json.dumps(rows, indent=1, allow_nan=False)
+    write_text(Path("evaluation", job.name, "tests.json"), text + "\n")
+
+
+def main(argv: list[str]) -> None:
+    """Entry point of the stage."""
+    description = "Writes every error on the test range, the verdict and the recommendation."
+    parser = stage_parser("tasks.evaluate", description, selects=("dataset", "model"))
+    args = parser.parse_args(argv)
+    params = load_selected(datasets=[args.dataset], models=[args.model])
+    evaluate(params, args.dataset, args.model)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,1 @@
+"""Masks: which blocks are kept, how many, at what cost."""

@@ -1,0 +1,1 @@
+"""Forecast errors, paired tests, baselines outside the model, latency and memory."""

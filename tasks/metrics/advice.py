@@ -1,0 +1,70 @@
+"""What follows from the errors: does selection add anything, and which model to take."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tasks.artifacts import Recommendation, Verdict
+
+
+def does_selection_add(pruned_mse: float, random_mse: Sequence[float]) -> bool:
+    """True when the pruned model's error lies clearly below those of the random masks.
+
+    Clearly: below their mean minus one sample standard deviation; with a single random mask,
+    below that one. A rule of thumb on a handful of masks and one training seed, not a test: a
+    mask drawn at random passes it about once in six times, so take "True" as a hint and "False"
+    as "selection adds nothing here".
+    """
+    spread = float(np.std(random_mse, ddof=1)) if len(random_mse) > 1 else 0.0
+    return pruned_mse < float(np.mean(random_mse)) - spread
+
+
+def recommend(
+    verdict: Verdict, valid_mse: Mapping[str, float], *, margin: float
+) -> tuple[Recommendation, str]:
+    """The advice for one dataset and model, and its reason in one sentence.
+
+    1. Train a shallow one: the same depth from scratch has a lower validation error than the
+       pruned model, and at most 1 + margin times the full model's.
+    2. Take the pruned model: otherwise, when the verdict is superior or non-inferior.
+    3. Keep the full one: otherwise.
+    Models are ranked by validation error alone; the test range speaks only through the verdict.
+
+    Args:
+        verdict: on the pruned model against the full one.
+        valid_mse: validation errors by name; "full", "pruned" and "scratch" must be there, and
+            "linear" is mentioned where it is lower than all of these.
+        margin: relative to the full model's error.
+    """
+    full, pruned, scratch = (valid_mse[name] for name in ("full", "pruned", "scratch"))
+    against_pruned = f"{scratch:.4g} against {pruned:.4g}, {scratch / pruned - 1:+.1%}"
+    advice: Recommendation
+    if scratch < pruned and scratch <= (1 + margin) * full:
+        advice = "train a shallow one"
+        reason = (
+            "the same depth trained from scratch has the lower validation error "
+            f"({against_pruned}) and is within {margin:.0%} of the full model's ({full:.4g}); "
+            f"the pruned model is {verdict}"
+        )
+    elif verdict in ("superior", "non-inferior"):
+        advice = "take the pruned model"
+        reason = (
+            f"it is {verdict} to the full model on the test range, and the same depth trained "
+            f"from scratch is not better on validation ({against_pruned})"
+            if scratch >= pruned
+            else f"it is {verdict} to the full model on the test range; from scratch the same "
+            f"depth is better on validation ({against_pruned}) but more than {margin:.0%} above "
+            f"the full model's {full:.4g}"
+        )
+    else:
+        advice = "keep the full one"
+        reason = (
+            f"the pruned model is {verdict} on the test range, and the same depth trained from "
+            f"scratch is no way out ({scratch:.4g} on validation against the full model's "
+            f"{full:.4g})"
+        )
+    if valid_mse.get("linear", np.inf) < min(full, pruned, scratch):
+        reason += (
+            f"; but the linear forecaster is better than all of them ({valid_mse['linear']:.4g})"
+        )
+    return advice, reason

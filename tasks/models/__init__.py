@@ -1,0 +1,1 @@
+"""Forecasting models as stacks of blocks: build, forecast, prune, save, load."""

@@ -1,0 +1,84 @@
+"""transformers' GPT-2 and Qwen3 decoders, built from a scale or from config data."""
+
+from typing import Any, Literal
+
+from torch import nn
+from transformers import GPT2Config, GPT2Model, PretrainedConfig, PreTrainedModel
+from transformers import Qwen3Config, Qwen3Model
+
+from tasks.models.stacks import Stack
+from tasks.params import Scale
+
+BackboneName = Literal["gpt2", "qwen3"]
+
+STACKS: dict[BackboneName, Stack] = {
+    "gpt2": Stack(path="h", depth="n_layer"),
+    "qwen3": Stack(path="layers", depth="num_hidden_layers", per_layer=("layer_types",)),
+}
+CONFIGS: dict[BackboneName, type[PretrainedConfig]] = {"gpt2": GPT2Config, "qwen3": Qwen3Config}
+MODELS: dict[BackboneName, type[PreTrainedModel]] = {"gpt2": GPT2Model, "qwen3": Qwen3Model}
+
+
+def initializer_range(width: int) -> float:
+    """Standard deviation of random weights: GPT-2's 0.02 at width 768, wider for narrow models.
+
+    It scales with 1/sqrt(width), so that activations start alike at every width.
+    """
+    return 0.02 * (768 / width) ** 0.5
+
+
+def backbone_config(backbone: BackboneName, scale: Scale, num_tokens: int) -> dict[str, Any]:
+    """Config data of a randomly initialised backbone; its token embedding has one row."""
+    spread = initializer_range(scale.width)
+    if backbone == "gpt2":
+        config: PretrainedConfig = GPT2Config(
+            vocab_size=1,
+            n_positions=num_tokens,
+            n_embd=scale.width,
+            n_layer=scale.blocks,
+            n_head=scale.heads,
+            n_inner=scale.mlp_width,
+            activation_function="gelu",
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            initializer_range=spread,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    else:
+        config = Qwen3Config(
+            vocab_size=1,
+            hidden_size=scale.width,
+            intermediate_size=scale.mlp_width or 8 * round(scale.width / 3),
+            num_hidden_layers=scale.blocks,
+            num_attention_heads=scale.heads,
+            num_key_value_heads=scale.kv_heads or scale.heads,
+            head_dim=scale.head_dim or scale.width // scale.heads,
+            max_position_embeddings=max(num_tokens, 16),
+            initializer_range=spread,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    return config_data(config)
+
+
+def config_data(config: PretrainedConfig) -> dict[str, Any]:
+    """A transformers config as plain data, without fields that change between releases."""
+    data = config.to_dict()
+    for field in ("transformers_version", "_name_or_path", "architectures"):
+        data.pop(field, None)
+    return data
+
+
+def build_backbone(backbone: BackboneName, data: dict[str, Any]) -> PreTrainedModel:
+    """The decoder with random weights, attention through scaled_dot_product_attention."""
+    config = CONFIGS[backbone].from_dict(dict(data))
+    config.use_cache = False
+    config._attn_implementation = "sdpa"  # noqa: SLF001 - the only way beside from_pretrained
+    return MODELS[backbone](config)
+
+
+def backbone_width(model: nn.Module) -> int:
+    """Width of the residual stream."""
+    return int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]

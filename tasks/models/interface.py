@@ -1,0 +1,105 @@
+"""What every model offers to scores, search, healing and evaluation; they know nothing else."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts on the scale of the context; `quantiles` only where the model has them."""
+
+    mean: Float[Tensor, "batch horizon"]
+    quantiles: Mapping[float, Float[Tensor, "batch horizon"]] | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """All forecasts a model makes on a batch of windows, with their targets.
+
+    Predictions and targets are normalised by the window's context; times `scale` they are back
+    on the scale of the data. `positions` is 1, or the number of tokens for a per-token head.
+    """
+
+    prediction: Float[Tensor, "batch positions horizon"]
+    target: Float[Tensor, "batch positions horizon"]
+    observed: Bool[Tensor, "batch positions horizon"]
+    scale: Float[Tensor, "batch 1 1"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec:
+    """Which loss: squared or Huber (delta 1), on data scale or normalised by the window."""
+
+    kind: Literal["mse", "huber"] = "mse"
+    space: Literal["scaled", "normalised"] = "scaled"
+    target_clip: float | None = None  # |normalised target| is cut here
+
+
+def loss_between(
+    prediction: Float[Tensor, "batch positions horizon"],
+    target: Float[Tensor, "batch positions horizon"],
+    outputs: Outputs,
+    spec: LossSpec,
+) -> Float[Tensor, ""]:
+    """Mean loss over the observed points. Lower is better."""
+    if spec.target_clip is not None:
+        target = target.clamp(-spec.target_clip, spec.target_clip)
+    error = torch.where(outputs.observed, prediction - target, 0.0)
+    if spec.space == "scaled":
+        error = error * outputs.scale
+    if spec.kind == "mse":
+        total = error.square().sum()
+    else:
+        size = error.abs()
+        total = torch.where(size <= 1, 0.5 * size.square(), size - 0.5).sum()
+    return total / outputs.observed.sum().clamp(min=1)
+
+
+class ForecastModel(Protocol):
+    """The model interface.
+
+    Blocks are numbered over all stacks in order; `keep` always means these flat numbers.
+    """
+
+    num_blocks: int
+    kept: tuple[int, ...]  # original numbers of the blocks, so a pruned model can be pruned again
+    label: str  # backbone and origin of its weights, for people
+
+    def blocks(self) -> dict[str, Sequence[nn.Module]]:
+        """The blocks by stack name."""
+        ...
+
+    def with_blocks(self, keep: Sequence[int]) -> Self:
+        """A new, smaller model with copies of the kept blocks, strictly loaded."""
+        ...
+
+    def only(self, keep: Sequence[int]) -> AbstractContextManager[None]:
+        """Inside the context this model runs just the kept blocks; nothing is copied."""
+        ...
+
+    def outputs(self, window: Float[Tensor, "batch length"]) -> Outputs:
+        """Predictions and targets on windows of context + horizon values, NaN = missing."""
+        ...
+
+    def forecast(self, context: Float[Tensor, "batch context"], horizon: int) -> Forecast:
+        """Forecasts of the next `horizon` values; NaN in the context = missing."""
+        ...
+
+    def trainable(self) -> Iterator[nn.Parameter]:
+        """The parameters that training and healing change."""
+        ...
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Counts "all", "blocks" and "used" (in a forecast)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json and safetensors."""
+        ...

@@ -1,0 +1,264 @@
+"""The families `tsfm` and `llm4ts`: patches -> linear embedding -> causal decoder -> linear head.
+
+Channel-independent univariate windows, normalised by the mean and standard deviation of the
+observed context (RevIN, Kim et al. 2022, without affine part); the decoder is transformers'
+GPT-2 or Qwen3. A per-token head forecasts the horizon from every token, as TimesFM (Das et al.
+2024) and Timer (Liu et al. 2024) do; a flatten head forecasts it once from all tokens, as
+PatchTST (Nie et al. 2023) and GPT4TS (Zhou et al. 2023) do.
+
+Shapes: B batch, C context, H horizon, P patch, N tokens, W width.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from tasks.models.backbones import STACKS, backbone_width, build_backbone
+from tasks.models.interface import Forecast, Outputs
+from tasks.models.stacks import check_keep, keep_config, keep_tensors, skipped
+
+EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Inner states of one batch: residual stream h_0 .. h_L, and attention where it is exposed."""
+
+    hidden: Float[Tensor, "states batch tokens width"]
+    attention: Float[Tensor, "blocks batch heads tokens tokens"] | None
+
+
+class NativeConfig(BaseModel):
+    """config.json of a native model: everything needed to build it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    family: Literal["tsfm", "llm4ts"]
+    backbone: Literal["gpt2", "qwen3"]
+    backbone_config: dict[str, Any]  # transformers' config, as data
+    head: Literal["per_token", "flatten"]
+    context: int
+    horizon: int
+    patch: int
+    stride: int
+    kept: tuple[int, ...]
+    origin: str
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one context."""
+        if self.head == "flatten":  # one patch more, from replication padding by one stride
+            return (self.context - self.patch) // self.stride + 2
+        return -(-(self.context - self.patch) // self.stride) + 1
+
+
+class NativeModel(nn.Module):
+    """A forecaster on a transformers decoder. Implements `ForecastModel`."""
+
+    def __init__(self, config: NativeConfig) -> None:
+        """Builds with random weights from torch's global seed."""
+        super().__init__()
+        self.config = config
+        self.stack = STACKS[config.backbone]
+        self.backbone = build_backbone(config.backbone, config.backbone_config)
+        width = backbone_width(self.backbone)
+        self.embedding = nn.Linear(2 * config.patch, width)  # values and missing flags
+        tokens = 1 if config.head == "per_token" else config.num_tokens
+        self.head = nn.Linear(tokens * width, config.horizon)
+        self._choose_trainable()
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks in the stack."""
+        return len(self._stack_blocks())
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Original numbers of the blocks."""
+        return self.config.kept
+
+    @property
+    def label(self) -> str:
+        """Backbone and origin of its weights."""
+        return f"{self.config.backbone}, {self.config.origin}"
+
+    def set_origin(self, origin: str) -> None:
+        """Says where the weights come from from now on."""
+        self.config = self.config.model_copy(update={"origin": origin})
+
+    def _stack_blocks(self) -> nn.ModuleList:
+        blocks = self.backbone.get_submodule(self.stack.path)
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
+
+    def blocks(self) -> dict[str, Sequence[nn.Module]]:
+        """The blocks by stack name."""
+        return {self.stack.path: list(self._stack_blocks())}
+
+    def _choose_trainable(self) -> None:
+        frozen_text = self.config.family == "llm4ts"
+        for name, parameter in self.backbone.named_parameters():
+            unused = "wte." in name or "embed_tokens." in name
+            tuned = not frozen_text or any(part in name for part in ("ln_", "norm", "wpe"))
+            parameter.requires_grad_(tuned and not unused)
+
+    def trainable(self) -> Iterator[nn.Parameter]:
+        """The parameters that training and healing change."""
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Counts "all", "blocks" and "used" (without the token embedding, which is bypassed)."""
+        total = sum(p.numel() for p in self.parameters())
+        blocks = sum(p.numel() for p in self._stack_blocks().parameters())
+        unused = self.backbone.get_input_embeddings().weight.numel()
+        return {"all": total, "blocks": blocks, "used": total - unused}
+
+    def with_blocks(self, keep: Sequence[int]) -> Self:
+        """A new model with copies of the kept blocks: new config, fresh build, strict load.
+
+        Raises:
+            MaskError: `keep` names blocks that the model does not have, or one twice.
+        """
+        keep = check_keep(keep, self.num_blocks, "the model")
+        config = self.config.model_copy(
+            update={
+                "backbone_config": keep_config(self.config.backbone_config, self.stack, keep),
+                "kept": tuple(self.config.kept[index] for index in keep),
+            }
+        )
+        with torch.random.fork_rng(devices=[]):
+            smaller = type(self)(config)
+        path = f"backbone.{self.stack.path}"
+        stack = type(self.stack)(path=path, depth=self.stack.depth, carried=self.stack.carried)
+        smaller.load_state_dict(keep_tensors(self.state_dict(), stack, keep), strict=True)
+        smaller.to(device=self.embedding.weight.device, dtype=self.embedding.weight.dtype)
+        return smaller.train(self.training)
+
+    @contextmanager
+    def only(self, keep: Sequence[int]) -> Iterator[None]:
+        """Inside the context this model runs just the kept blocks; nothing is copied."""
+        keep = check_keep(keep, self.num_blocks, "the model")
+        parent_path, _, name = self.stack.path.rpartition(".")
+        parent = self.backbone.get_submodule(parent_path)
+        blocks, config = self._stack_blocks(), self.backbone.config
+        fields = (self.stack.depth, *self.stack.per_layer)
+        before = {field: getattr(config, field) for field in fields}
+        after = keep_config(before, self.stack, keep)
+        try:
+            setattr(parent, name, nn.ModuleList(blocks[index] for index in keep))
+            for field, value in after.items():
+                setattr(config, field, value)
+            yield
+        finally:
+            setattr(parent, name, blocks)
+            for field, value in before.items():
+                setattr(config, field, value)
+
+    @contextmanager
+    def skipping(self, dropped: Sequence[int]) -> Iterator[None]:
+        """Inside the context the dropped blocks run but change nothing (the exactness oracle)."""
+        with skipped(self._stack_blocks(), check_keep(dropped, self.num_blocks, "the model")):
+            yield
+
+    def _normalise(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        observed = torch.isfinite(context)
+        filled = torch.where(observed, context, 0.0)
+        count = observed.sum(1, keepdim=True).clamp(min=1)
+        mean = filled.sum(1, keepdim=True) / count
+        centred = torch.where(observed, context - mean, 0.0)
+        scale = (centred.square().sum(1, keepdim=True) / count + EPSILON).sqrt()
+        return centred / scale, ~observed, mean, scale
+
+    def _tokens(self, values: Tensor) -> Tensor:
+        # values: [B, C] -> [B, N, P]
+        if self.config.head == "flatten":
+            values = F.pad(values[:, None], (0, self.config.stride), mode="replicate")[:, 0]
+        else:
+            length = (self.config.num_tokens - 1) * self.config.stride + self.config.patch
+            values = F.pad(values[:, None], (length - values.shape[1], 0), mode="replicate")[:, 0]
+        return values.unfold(1, self.config.patch, self.config.stride)
+
+    def _decode(self, normalised: Tensor, missing: Tensor, **options: bool) -> Any:
+        flags = self._tokens(missing.to(normalised.dtype))
+        tokens = torch.cat([self._tokens(normalised), flags], dim=-1)  # [B, N, 2P]
+        return self.backbone(inputs_embeds=self.embedding(tokens), use_cache=False, **options)
+
+    def _run(self, normalised: Tensor, missing: Tensor) -> Float[Tensor, "B positions H"]:
+        hidden = self._decode(normalised, missing).last_hidden_state
+        if self.config.head == "flatten":
+            return self.head(hidden.flatten(1))[:, None]  # [B, 1, H]
+        return self.head(hidden)  # [B, N, H]
+
+    def outputs(self, window: Float[Tensor, "B length"]) -> Outputs:
+        """Predictions and targets on windows of context + horizon values, NaN = missing."""
+        context = self.config.context
+        normalised, missing, mean, scale = self._normalise(window[:, :context])
+        prediction = self._run(normalised, missing).float()
+        ends = [context]
+        if self.config.head == "per_token":
+            steps = range(self.config.num_tokens - 1, -1, -1)
+            ends = [context - step * self.config.stride for step in steps]
+        target = window.unfold(1, self.config.horizon, 1)[:, ends]  # [B, positions, H]
+        observed = torch.isfinite(target)
+        target = torch.where(observed, (target - mean[..., None]) / scale[..., None], 0.0)
+        return Outputs(prediction, target, observed, scale[..., None])
+
+    def _forecast_once(self, context: Tensor) -> Tensor:
+        normalised, missing, mean, scale = self._normalise(context)
+        return self._run(normalised, missing)[:, -1].float() * scale + mean
+
+    def forecast(self, context: Float[Tensor, "B context"], horizon: int) -> Forecast:
+        """Forecasts of the next `horizon` values; NaN in the context = missing.
+
+        A longer context is cut to the model's from the left, a shorter one padded as missing; a
+        horizon beyond the model's is rolled, each forecast appended to the context.
+        """
+        pieces: list[Tensor] = []
+        missing = max(0, self.config.context - context.shape[1])
+        context = F.pad(context, (missing, 0), value=float("nan"))
+        while sum(piece.shape[1] for piece in pieces) < horizon:
+            context = context[:, -self.config.context :]
+            pieces.append(self._forecast_once(context))
+            context = torch.cat([context, pieces[-1]], dim=1)
+        return Forecast(torch.cat(pieces, dim=1)[:, :horizon])
+
+    def trace(self, context: Float[Tensor, "B context"]) -> Trace:
+        """The states before and after every block, and every block's attention.
+
+        Attention is computed openly here (`eager`), which changes the states by rounding only.
+        """
+        hidden: list[Tensor] = []
+
+        def enter(_block: nn.Module, args: Any, kwargs: Any) -> None:
+            hidden.append(args[0] if args else kwargs["hidden_states"])
+
+        def leave(_block: nn.Module, _args: Any, output: Any) -> None:
+            hidden.append(output if isinstance(output, Tensor) else output[0])
+
+        blocks, config = self._stack_blocks(), self.backbone.config
+        hooks = [block.register_forward_hook(leave) for block in blocks]
+        hooks += [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks[:1]]
+        implementation = config._attn_implementation
+        try:
+            config._attn_implementation = "eager"
+            normalised, missing, _, _ = self._normalise(context)
+            attention = self._decode(normalised, missing, output_attentions=True).attentions
+        finally:
+            config._attn_implementation = implementation
+            for hook in hooks:
+                hook.remove()
+        return Trace(torch.stack(hidden), torch.stack(attention) if attention else None)
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json, model.safetensors and, for transformers, backbone/."""
+        from tasks.models.checkpoint import save_native
+
+        save_native(self, folder)

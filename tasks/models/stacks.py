@@ -1,0 +1,93 @@
+"""Where a model keeps its blocks, and how tensors and config follow when some are dropped."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from tasks.errors import MaskError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """One stack of blocks.
+
+    Attributes:
+        path: dotted path of the ModuleList inside the module that holds it.
+        depth: config field with the number of blocks.
+        per_layer: config lists with one entry per block.
+        carried: parts of parameter names that live in block 0 only and move to the new block 0.
+    """
+
+    path: str
+    depth: str
+    per_layer: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+
+
+def check_keep(keep: Sequence[int], num_blocks: int, what: str) -> tuple[int, ...]:
+    """The kept blocks as a sorted tuple. Raises MaskError unless distinct and in range."""
+    sorted_keep = tuple(sorted(keep))
+    distinct = len(set(sorted_keep)) == len(sorted_keep)
+    if not distinct or any(not 0 <= index < num_blocks for index in sorted_keep):
+        raise MaskError(
+            f"keep must name distinct blocks 0..{num_blocks - 1} of {what}; got {tuple(keep)}"
+        )
+    return sorted_keep
+
+
+def keep_config(config: Mapping[str, Any], stack: Stack, keep: Sequence[int]) -> dict[str, Any]:
+    """A copy of a config (as data) whose depth and per-layer lists follow the kept blocks."""
+    new = dict(config)
+    for field in stack.per_layer:
+        if new.get(field):
+            new[field] = [new[field][index] for index in keep]
+    new[stack.depth] = len(keep)
+    return new
+
+
+def keep_tensors(
+    state: Mapping[str, Tensor], stack: Stack, keep: Sequence[int]
+) -> dict[str, Tensor]:
+    """The state dict of the smaller model: kept blocks renumbered from 0, the rest unchanged."""
+    place = {old: new for new, old in enumerate(keep)}
+    prefix = f"{stack.path}."
+    kept: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        if not key.startswith(prefix):
+            kept[key] = tensor
+            continue
+        number, rest = key.removeprefix(prefix).split(".", 1)
+        if int(number) in place:
+            kept[f"{prefix}{place[int(number)]}.{rest}"] = tensor
+        if number == "0" and any(part in rest for part in stack.carried):
+            kept[f"{prefix}0.{rest}"] = tensor
+    return kept
+
+
+@contextmanager
+def skipped(blocks: Sequence[nn.Module], dropped: Sequence[int]) -> Iterator[None]:
+    """Skips blocks exactly without rebuilding: each runs, then its input takes its output's place.
+
+    Side outputs (position biases, caches) survive, so it equals real removal bit for bit.
+    """
+
+    def put_back(_block: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        if isinstance(output, Tensor):
+            return hidden
+        if isinstance(output, (tuple, list)):
+            return type(output)((hidden, *output[1:]))
+        output[next(iter(output.keys()))] = hidden
+        return output
+
+    hooks = [
+        blocks[index].register_forward_hook(put_back, with_kwargs=True) for index in dropped
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

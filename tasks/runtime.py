@@ -1,0 +1,167 @@
+"""What every stage process needs: entry point, logging, progress, seeds, threads, device."""
+
+import argparse
+import ctypes
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import NoReturn, Self
+
+import numpy as np
+import torch
+from rich.progress import Progress as RichProgress
+
+from tasks.errors import FewlayersError, ParamsError
+from tasks.params import Params, load_params
+
+PR_SET_PDEATHSIG = 1
+PLAIN_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+def die_with_parent() -> None:
+    """Asks Linux to send SIGTERM to this process when its parent dies; elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def run_stage(main: Callable[[list[str]], None], argv: list[str] | None = None) -> NoReturn:
+    """Runs a stage's `main` and exits: 0 done, 1 our error in one line, 2 usage, 143 stopped."""
+    die_with_parent()
+    signal.signal(signal.SIGTERM, _stop)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    for noisy in ("httpx", "urllib3", "optuna", "matplotlib", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        main(sys.argv[1:] if argv is None else argv)
+    except FewlayersError as error:
+        sys.stdout.flush()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    raise SystemExit(0)
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    raise SystemExit(143)
+
+
+def stage_parser(module: str, description: str, *, selects: Iterable[str]) -> argparse.ArgumentParser:
+    """The command line of a stage: options select work, params.yaml holds the values.
+
+    Args:
+        module: for example "tasks.train".
+        description: one sentence on what the stage reads and writes.
+        selects: the required options, for example ("dataset", "model").
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=f"{description} Values come from params.yaml; dvc.yaml says what depends on it.",
+    )
+    for name in selects:
+        parser.add_argument(f"--{name}", required=True, help=f"a {name} named in params.yaml")
+    return parser
+
+
+def load_selected(*, datasets: Iterable[str] = (), models: Iterable[str] = ()) -> Params:
+    """params.yaml of the working folder, with the selected names checked and runtime applied.
+
+    Raises:
+        ParamsError: params.yaml is not valid or does not know a name.
+    """
+    params = load_params()
+    for kind, names, known in (
+        ("dataset", datasets, params.datasets),
+        ("model", models, params.models),
+    ):
+        for name in names:
+            if name not in known:
+                raise ParamsError(
+                    f"params.yaml has no {kind} named {name!r}; it has: {', '.join(known)}"
+                )
+    set_threads(params.runtime.threads)
+    return params
+
+
+def set_threads(threads: int) -> None:
+    """Sets torch's threads inside one operation; between operations one."""
+    torch.set_num_threads(threads)
+
+
+def seed_everything(seed: int) -> torch.Generator:
+    """Seeds torch, numpy and random; returns a CPU generator with the same seed."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries below us use the global state
+    torch.manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+def seed_for(seed: int, *parts: str | int) -> int:
+    """A seed that differs for every combination of parts and never changes between runs."""
+    import hashlib
+
+    text = "/".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF
+
+
+def pick_device(choice: str) -> torch.device:
+    """The device asked for; `auto` takes CUDA where there is one. Raises ParamsError."""
+    has_cuda = torch.cuda.is_available()
+    if choice == "cuda" and not has_cuda:
+        raise ParamsError("runtime.device is 'cuda' but torch sees no CUDA device; set it to auto")
+    return torch.device("cuda" if has_cuda and choice != "cpu" else "cpu")
+
+
+class Progress:
+    """Progress of long work: a rich bar on a terminal, plain lines elsewhere.
+
+    Plain lines read `WHAT: DONE/TOTAL TEXT` and come at most every two seconds, the last always.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        """`what` names the work, for example "train demo/tsfm-pico"."""
+        self.what, self.total, self.last = what, total, 0.0
+        self.bar = RichProgress() if sys.stdout.isatty() else None
+        self.task = self.bar.add_task(what, total=total) if self.bar else None
+
+    def __enter__(self) -> Self:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def update(self, done: int, text: str = "") -> None:
+        """Says that `done` of the total units are done."""
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, completed=done, description=f"{self.what} {text}")
+            return
+        now = time.monotonic()
+        if done >= self.total or now - self.last >= PLAIN_SECONDS:
+            self.last = now
+            print(f"{self.what}: {done}/{self.total} {text}".rstrip(), flush=True)
+
+
+def environment_int(name: str, default: int) -> int:
+    """An integer environment variable. Raises ParamsError when it is not one."""
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ParamsError(f"environment variable {name} must be an integer; got {text!r}") from error

@@ -1,0 +1,1 @@
+"""Layer scores: one number per block, higher = keep. One algorithm per file."""

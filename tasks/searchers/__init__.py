@@ -1,0 +1,1 @@
+"""The search over masks: space, journal, evaluator, samplers, study, short healing."""

@@ -1,0 +1,32 @@
+"""Stage `start`: resolves a model entry into a model folder with its first weights."""
+
+from pathlib import Path
+
+from tasks.artifacts import StartSummary
+from tasks.models.build import build_model
+from tasks.runtime import load_selected, run_stage, seed_for, stage_parser
+
+
+def main(argv: list[str]) -> None:
+    """params.yaml (and data/pretrained/) -> models/start/MODEL/."""
+    parser = stage_parser("tasks.start", "Writes the first weights of a model.", selects=["model"])
+    name = parser.parse_args(argv).model
+    params = load_selected(models=[name])
+    entry = params.models[name]
+    scale = params.scales[entry.scale]
+    model, hashes = build_model(
+        entry,
+        scale,
+        params.windows,
+        seed=seed_for(params.seed, "start", name),
+        pretrained=Path("data/pretrained"),
+    )
+    folder = Path("models/start") / name
+    model.save(folder)
+    StartSummary(origin=model.config.origin, scale=scale, source_sha256=hashes).write(
+        folder / "start.json"
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,77 @@
+"""Data and recipe of a training run, as the stages share them."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from tasks.artifacts import Timing, TrainingSummary, write_csv
+from tasks.data.series import SeriesSet, load_series
+from tasks.data.windows import WindowSet, training_windows, validation_windows
+from tasks.models.native import NativeModel
+from tasks.params import Params, Training
+from tasks.training.loop import Loop
+from tasks.training.recipe import Recipe, Student
+
+HISTORY = ["option", "step", "learning_rate", "train_loss", "valid_mse", "seconds"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training windows, and validation windows as one tensor; never the test range."""
+
+    windows: WindowSet
+    valid: Float[Tensor, "valid length"]
+
+
+def training_data(params: Params, dataset: str, training: Training) -> TrainingData:
+    """The windows of data/prepared/DATASET/history."""
+    data = load_series(Path("data/prepared") / dataset / "history")
+    return windows_of(params, data, training)
+
+
+def windows_of(params: Params, data: SeriesSet, training: Training) -> TrainingData:
+    """Training windows of the last `train_share` rows; evenly spaced validation windows."""
+    context, horizon = params.windows.context, params.windows.horizon
+    valid = validation_windows(data, context, horizon)
+    return TrainingData(
+        training_windows(data, context, horizon, share=training.train_share),
+        valid.batch(valid.spaced(training.valid_windows)),
+    )
+
+
+def fit(
+    model: NativeModel, training: Training, data: TrainingData, recipe: Recipe, *, what: str
+) -> tuple[TrainingSummary, Loop]:
+    """Trains one model, or resumes; the model ends with its best weights."""
+    assert training.learning_rate is not None
+    student = Student(
+        name="full", model=model, steps=training.steps, learning_rate=training.learning_rate
+    )
+    loop = Loop(
+        [student],
+        recipe,
+        windows=data.windows,
+        valid=data.valid,
+        state_folder=Path(".state") / what.replace(" ", "/"),
+        what=what,
+    )
+    loop.run()
+    return student.summary(loop.precision), loop
+
+
+def write_history(path: Path, loop: Loop) -> None:
+    """The history of all students as CSV, one row per step."""
+    rows = [row for student in loop.students for row in student.history]
+    write_csv(path, pd.DataFrame(rows, columns=HISTORY))
+
+
+def write_timing(stage: str, name: str, started: float, **parts: float) -> None:
+    """Seconds since `started` (time.perf_counter) and of named parts: timings/STAGE/NAME.json."""
+    seconds = {"all": time.perf_counter() - started, **parts}
+    Timing(seconds=seconds).write(Path("timings") / stage / f"{name}.json")
+
+

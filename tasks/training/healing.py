@@ -1,0 +1,58 @@
+"""Healing: fine-tuning masks of a model after pruning, several of them on the same batches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tasks.models.native import NativeModel
+from tasks.params import Healing, Training
+from tasks.training.fit import TrainingData
+from tasks.training.loop import Loop
+from tasks.training.recipe import Recipe, Student, recipe_of
+
+
+def healing_recipe(training: Training, healing: Healing, *, seed: int) -> Recipe:
+    """The model's own training recipe with the evaluation rhythm and patience of healing."""
+    recipe = recipe_of(training, seed=seed)
+    return replace(recipe, eval_every=healing.eval_every, patience=healing.patience)
+
+
+def pruned_student(
+    name: str, full: NativeModel, keep: Sequence[int], *, steps: int, rate: float, distillation: float
+) -> Student:
+    """A student that starts as the full model with just the kept blocks."""
+    return Student(
+        name=name,
+        model=full.with_blocks(keep),
+        steps=steps,
+        learning_rate=rate,
+        distillation=distillation,
+    )
+
+
+def heal(
+    students: Sequence[Student],
+    recipe: Recipe,
+    data: TrainingData,
+    *,
+    teacher: NativeModel,
+    state_folder: Path,
+    what: str,
+) -> Loop:
+    """Heals all students together: same batches, and the teacher's forecast computed once."""
+    loop = Loop(
+        students,
+        recipe,
+        windows=data.windows,
+        valid=data.valid,
+        state_folder=state_folder,
+        what=what,
+        teacher=teacher,
+    )
+    loop.run()
+    return loop
+
+
+def errors_of(loop: Loop) -> Mapping[str, float]:
+    """The best validation error of every student, by name."""
+    return {student.name: student.best_valid for student in loop.students}

@@ -1,0 +1,184 @@
+"""The training loop: one model, or several students on the same batches.
+
+Students that are trained together see the same windows at the same step, so their comparison is
+paired and the teacher's forecast is computed once for all. The windows of a step depend on the
+seed and the step alone; a run that is killed and started again ends bit-identical to one that
+was not.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tasks.data.windows import WindowSet
+from tasks.models.interface import Outputs, loss_between
+from tasks.models.native import NativeModel
+from tasks.runtime import Progress, seed_for
+from tasks.training.optimizer import learning_rate_at
+from tasks.training.precision import pick_precision
+from tasks.training.recipe import Recipe, Student
+from tasks.training.state import fingerprint, load_state, save_state
+
+EVALUATION_BATCH = 256
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Trains students together on windows, with a checkpoint folder to resume from."""
+
+    def __init__(
+        self,
+        students: Sequence[Student],
+        recipe: Recipe,
+        *,
+        windows: WindowSet,
+        valid: Float[Tensor, "valid length"],
+        state_folder: Path,
+        what: str,
+        teacher: NativeModel | None = None,
+    ) -> None:
+        """`valid` holds the validation windows; `what` names the work in progress lines."""
+        self.students, self.recipe, self.teacher = students, recipe, teacher
+        self.windows, self.state_folder, self.what = windows, state_folder, what
+        self.device = next(students[0].model.parameters()).device
+        self.valid = valid.to(self.device)
+        for student in students:
+            student.prepare(recipe)
+        self.precision: Literal["fp32", "bf16"] = pick_precision(
+            recipe.precision, students[0].model, self.valid[: recipe.batch_size]
+        )
+
+    def run(self) -> None:
+        """Trains until every student is done; each model ends with its best weights."""
+        mark = self._fingerprint()
+        step = load_state(self.state_folder, mark, self.students)
+        if step:
+            log.info("%s: resumed at step %d", self.what, step)
+        else:
+            self._evaluate(0)
+        total = max(student.steps for student in self.students)
+        with Progress(self.what, total) as progress:
+            while any(not student.is_done for student in self.students):
+                step += 1
+                self._step(step)
+                if step % self.recipe.checkpoint_every == 0:
+                    save_state(self.state_folder, step, mark, self.students)
+                progress.update(step, self._text())
+            if step < total:
+                progress.update(total, f"stopped early at step {step}; {self._text()}")
+        for student in self.students:
+            student.take(student.best)
+            student.model.eval()
+
+    def discard_state(self) -> None:
+        """Deletes the checkpoints, once the results are safely written."""
+        shutil.rmtree(self.state_folder, ignore_errors=True)
+
+    def _text(self) -> str:
+        best = min(self.students, key=lambda student: student.best_valid)
+        return f"valid_mse {best.best_valid:.4f}"
+
+    def _fingerprint(self) -> str:
+        teacher = [] if self.teacher is None else list(self.teacher.state_dict().values())
+        settings = [
+            (s.name, s.steps, s.learning_rate, s.distillation, s.model.config)
+            for s in self.students
+        ]
+        weights = [t for s in self.students for t in s.model.state_dict().values()]
+        sample = self.windows.batch(self.windows.spaced(4096))
+        mark = (self.recipe, settings, len(self.windows), self.precision)
+        return fingerprint(mark, [sample, self.valid, *weights, *teacher])
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _step(self, step: int) -> None:
+        started = time.perf_counter()
+        generator = torch.Generator().manual_seed(seed_for(self.recipe.seed, "batch", step))
+        active = [student for student in self.students if not student.is_done]
+        losses = dict.fromkeys((student.name for student in active), 0.0)
+        for _ in range(self.recipe.accumulation):
+            batch = self.windows.batch(self.windows.draw(self.recipe.batch_size, generator))
+            self._backward(batch.to(self.device), active, losses)
+        for student in active:
+            rate = self._update(student, step)
+            student.steps_run = step
+            student.history.append({
+                "option": student.name,
+                "step": step,
+                "learning_rate": rate,
+                "train_loss": losses[student.name],
+                "valid_mse": None,
+            })
+        if step % self.recipe.eval_every == 0 or any(step == s.steps for s in active):
+            self._evaluate(step)
+        for student in active:
+            student.history[-1]["seconds"] = time.perf_counter() - started
+
+    def _backward(self, batch: Tensor, active: list[Student], losses: dict[str, float]) -> None:
+        taught: Outputs | None = None
+        if self.teacher is not None and any(student.distillation for student in active):
+            with torch.no_grad(), self._autocast():
+                taught = self.teacher.outputs(batch)
+        for student in active:
+            student.model.train()
+            with self._autocast():
+                outputs = student.model.outputs(batch)
+            loss = loss_between(outputs.prediction, outputs.target, outputs, self.recipe.loss)
+            if taught is not None and student.distillation:
+                lesson = loss_between(
+                    outputs.prediction, taught.prediction, outputs, self.recipe.loss
+                )
+                loss = (1 - student.distillation) * loss + student.distillation * lesson
+            (loss / self.recipe.accumulation).backward()
+            losses[student.name] += float(loss.detach()) / self.recipe.accumulation
+
+    def _update(self, student: Student, step: int) -> float:
+        assert student.optimizer is not None
+        rate = learning_rate_at(
+            step,
+            steps=student.steps,
+            peak=student.learning_rate,
+            warmup_share=self.recipe.warmup_share,
+        )
+        for group in student.optimizer.param_groups:
+            group["lr"] = rate
+        torch.nn.utils.clip_grad_norm_(list(student.model.trainable()), self.recipe.clip_norm)
+        student.optimizer.step()
+        student.optimizer.zero_grad()
+        return rate
+
+    def _evaluate(self, step: int) -> None:
+        for student in self.students:
+            if student.is_done:
+                continue
+            mse = validation_mse(student.model, self.valid)
+            student.record(mse, step, self.recipe.patience)
+            if student.history:
+                student.history[-1]["valid_mse"] = mse
+
+
+@torch.no_grad()
+def validation_mse(model: NativeModel, windows: Float[Tensor, "windows length"]) -> float:
+    """Mean squared error of the forecasts on windows of context + horizon; NaN targets skipped."""
+    model.eval()
+    context = model.config.context
+    total, count = 0.0, 0
+    for batch in windows.split(EVALUATION_BATCH):
+        target = batch[:, context:]
+        observed = torch.isfinite(target)
+        error = model.forecast(batch[:, :context], target.shape[1]).mean - target
+        total += float(torch.where(observed, error, 0.0).square().sum())
+        count += int(observed.sum())
+    return total / max(1, count)

@@ -1,0 +1,46 @@
+"""fp32 or bf16 autocast."""
+
+import time
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tasks.models.interface import LossSpec, loss_between
+from tasks.models.native import NativeModel
+
+TRIALS = 5
+
+
+def pick_precision(
+    choice: Literal["auto", "fp32", "bf16"], model: NativeModel, batch: Tensor
+) -> Literal["fp32", "bf16"]:
+    """The precision to train in.
+
+    `auto` is fp32 on a CPU, where a measured choice would make runs differ (and bf16 autocast
+    was not faster at the widths people train there, see the bench); on CUDA it is bf16 where the
+    hardware has it and a measured step is faster.
+    """
+    if choice != "auto":
+        return choice
+    if batch.device.type != "cuda" or not torch.cuda.is_bf16_supported():
+        return "fp32"
+    return "bf16" if step_seconds(model, batch, bf16=True) < step_seconds(
+        model, batch, bf16=False
+    ) else "fp32"
+
+
+def step_seconds(model: NativeModel, batch: Tensor, *, bf16: bool) -> float:
+    """Seconds of one forward and backward pass: the least of a few after a warm-up."""
+    device = batch.device.type
+    times: list[float] = []
+    for _ in range(TRIALS):
+        started = time.perf_counter()
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
+            outputs = model.outputs(batch)
+        loss_between(outputs.prediction, outputs.target, outputs, LossSpec()).backward()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+        model.zero_grad(set_to_none=True)
+    return min(times[1:])

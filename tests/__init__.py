@@ -1,0 +1,1 @@
+"""Tests of fewlayers; they mirror tasks/ and flows/."""
