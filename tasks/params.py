@@ -281,7 +281,7 @@ class Evaluation(Section):
     margin: NonNegative = 0.02  # of the full model's error
     bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 2000
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    batch_size: Count = 512
+    batch_size: Count = 64
     sample_forecasts: Annotated[int, Field(ge=0, le=50)] = 4
 
 
@@ -432,8 +432,10 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in override.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = merge(old, value) if both and key != "pretrain" else value
+        if isinstance(old, dict) and isinstance(value, dict) and key != "pretrain":
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tasks.artifacts import write_atomically, write_text
 from tasks.figures.cost import draw_error_vs_cost
-from tasks.figures.curves import SizedError, draw_scale
+from tasks.figures.curves import SizedError, draw_scale, size_row
 from tasks.figures.inputs import Pair, read_pair
 from tasks.figures.layers import draw_all_scores
 from tasks.figures.page import render_page
 from tasks.figures.style import to_png
-from tasks.figures.summary import SummaryRow, summary_json, summary_row
+from tasks.figures.summary import summary_json, summary_row
 from tasks.figures.verdicts import CorrectedVerdict, correct_verdicts
 from tasks.metrics.paired import holm
 from tasks.params import Params
@@ -38,26 +38,12 @@ def write_report(root: Path, params: Params) -> None:
         evaluations = [pair.evaluation for pair in pairs if pair.model == model]
         corrected += correct_verdicts(evaluations, alpha=params.evaluation.alpha, adjust=holm)
     rows = [summary_row(pair, verdict) for pair, verdict in zip(pairs, corrected, strict=True)]
-    scale = [_sized(row, params) for row in rows]
+    scale = [size_row(row, params.models[row.model]) for row in rows]
     page = render_page(params=params, pairs=pairs, corrected=corrected, rows=rows, scale=scale)
     reports = root / "reports"
     _write_images(reports / "figures", pairs, scale)
     write_text(reports / "summary.json", summary_json(rows))
     write_text(reports / "index.html", page)
-
-
-def _sized(row: SummaryRow, params: Params) -> SizedError:
-    entry = params.models[row.model]
-    start = entry.start.kind if entry.start else "random"
-    return SizedError(
-        dataset=row.dataset,
-        model=row.model,
-        group=f"{row.family} {start}",
-        params_full=row.params_full,
-        params_pruned=row.params_pruned,
-        mse_full=row.mse_full,
-        mse_pruned=row.mse_pruned,
-    )
 
 
 def _write_images(folder: Path, pairs: Sequence[Pair], scale: Sequence[SizedError]) -> None:

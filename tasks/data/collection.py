@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.data.files import is_parquet, parquet_file
+from tasks.data.files import is_parquet, parquet_file, read_parquet
 from tasks.data.frequency import parse_frequency
 from tasks.data.grid import SourceSeries
 from tasks.data.schema import MAX_FLOAT32, check_name
@@ -61,18 +61,14 @@ def read_collection(
 def _read(path: Path) -> pa.Table:
     if not is_parquet(path):
         raise DataError(f"{path}: a collection must be parquet with columns {', '.join(COLUMNS)}")
-    file = parquet_file(path)
-    missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+    names = parquet_file(path).schema_arrow.names
+    missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise DataError(
             f"{path}: a collection needs the columns {', '.join(COLUMNS)}; {missing[0]!r} is "
             "not there"
         )
-    try:
-        table = file.read(columns=list(COLUMNS), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path}: damaged ({reason}); fetch or export it again") from error
+    table = read_parquet(path, COLUMNS)
     target = table.schema.field("target").type
     is_list = pa.types.is_list(target) or pa.types.is_large_list(target)
     if not is_list or not (

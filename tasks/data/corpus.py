@@ -93,7 +93,8 @@ def _kernel(rng: np.random.Generator, rows: int) -> Column:
     for _ in range(int(rng.integers(1, 5))):
         other = makers[int(rng.integers(3))]()
         values = values + other if rng.random() < 0.6 else values * other
-    return values + _white(rng, rows)
+    noisy: Column = values + _white(rng, rows)
+    return noisy
 
 
 def _autoregressive(rng: np.random.Generator, rows: int) -> Column:

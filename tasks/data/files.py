@@ -9,7 +9,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.data.text import DELIMITERS, open_text
+from tasks.data.text import DELIMITERS, read_bytes
 from tasks.errors import DataError
 
 MAX_VALUES = 500_000_000
@@ -113,8 +113,7 @@ def estimate_size(path: Path) -> Size:
         groups = (meta.row_group(i) for i in range(meta.num_row_groups))
         values = sum(one.column(j).num_values for one in groups for j in range(meta.num_columns))
         return Size(meta.num_columns, values, 0)
-    with open_text(path) as file:
-        sample = file.read(SAMPLE_BYTES)
+    sample = read_bytes(path, SAMPLE_BYTES)
     total = _unpacked_bytes(path) if path.name.lower().endswith(".gz") else path.stat().st_size
     total = max(total, len(sample))
     lines = sample.split(b"\n")
@@ -136,7 +135,19 @@ def _unpacked_bytes(path: Path) -> int:
 def parquet_file(path: Path) -> pq.ParquetFile:
     """The opened parquet file. Raises DataError when it is none."""
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(path)
+        file.schema_arrow  # noqa: B018 - decodes the names, which fails where they are damaged
+    except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"{path}: not a parquet file ({reason}); export it again") from error
+    return file
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """All columns of a parquet file, or the named ones. Raises DataError when it is damaged."""
+    file = parquet_file(path)
+    try:
+        return file.read(columns=None if columns is None else list(columns), use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path}: damaged ({reason}); fetch or export it again") from error

@@ -12,6 +12,7 @@ from tasks.errors import DataError
 
 MINUTE = np.timedelta64(60_000_000, "us")
 DAY_MINUTES = 1440
+MIN_STEP_SHARE = 1 / 3
 ALIASES: dict[str, tuple[Literal["minutes", "business", "months"], int]] = {
     "min": ("minutes", 1), "T": ("minutes", 1), "h": ("minutes", 60), "H": ("minutes", 60),
     "D": ("minutes", DAY_MINUTES), "W": ("minutes", 7 * DAY_MINUTES), "B": ("business", 1),
@@ -102,7 +103,8 @@ def infer_frequency(times: Times) -> Frequency | None:
     if len(times) < 3:
         return None
     steps, counts = np.unique(np.diff(times), return_counts=True)
-    step = steps[np.argmax(counts)]
+    most = int(np.argmax(counts))
+    step = steps[most]
     if step < MINUTE or step % MINUTE != np.timedelta64(0, "us"):
         return None
     minutes = int(step // MINUTE)
@@ -112,7 +114,8 @@ def infer_frequency(times: Times) -> Frequency | None:
             return found
     if minutes == DAY_MINUTES and _is_business(times):
         return Frequency("business", 1)
-    return Frequency("minutes", minutes) if minutes <= 366 * DAY_MINUTES else None
+    is_common = counts[most] >= MIN_STEP_SHARE * (len(times) - 1)
+    return Frequency("minutes", minutes) if is_common and minutes <= 366 * DAY_MINUTES else None
 
 
 def _infer_months(times: Times) -> Frequency | None:

@@ -170,8 +170,8 @@ def _as_rows(reading: Reading, rows: Rows, names: Sequence[str]) -> Grid:
     dataset = reading.dataset
     if dataset.kind != "wide":
         raise DataError(
-            f"{reading.table.where}: `irregular: as_rows` needs `kind: wide`, where all channels share the rows; "
-            "set `freq` for long data"
+            f"{reading.table.where}: `irregular: as_rows` needs `kind: wide`, where all channels "
+            "share the rows; set `freq` for long data"
         )
     given = parse_frequency(dataset.freq) if dataset.freq else None
     frequency = given or infer_frequency(np.unique(rows.times))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
-from statsmodels.tsa.stattools import adfuller
 
 from tasks.artifacts import ChannelProfile, Profile
 from tasks.data.grid import SourceSeries
@@ -28,6 +27,8 @@ def adf_p_value(values: Float64[np.ndarray, " rows"]) -> float | None:
     observed = recent[~np.isnan(recent)]
     if len(observed) < MIN_ADF_ROWS or observed.min() == observed.max():
         return None
+    from statsmodels.tsa.stattools import adfuller  # a second of start-up, only when needed
+
     lags = int((len(observed) - 1) ** (1 / 3))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):

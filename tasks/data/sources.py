@@ -17,6 +17,7 @@ from tasks.data.grid import SourceSeries, place_on_grid
 from tasks.data.order import Reading, order_rows
 from tasks.data.schema import check_name, check_values
 from tasks.data.table import Findings, Table, read_table, require_column
+from tasks.data.text import EmptyTextError
 from tasks.data.times import read_times, to_utc
 from tasks.data.values import read_numbers
 from tasks.errors import DataError
@@ -65,7 +66,10 @@ def read_source(path: Path, dataset: Dataset, *, rows_needed: int) -> Source:
             names, "collection", series, rows, freq, dataset.season or season, None, None,
             is_synthetic(path), findings,
         )  # fmt: skip
-    table = read_table(files, findings)
+    try:
+        table = read_table(files, findings)
+    except EmptyTextError as error:
+        raise DataError(f"{error}, at least {rows_needed} of them") from None
     if len(table) < 2:
         raise DataError(
             f"{table.where}: has {len(table)} rows after the header; at least {rows_needed} are "
@@ -78,7 +82,7 @@ def read_source(path: Path, dataset: Dataset, *, rows_needed: int) -> Source:
     clock = read_times(table, columns.time, dataset)
     times = clock.times
     if dataset.time_zone is not None:
-        times = to_utc(clock, dataset.time_zone, codes)
+        times = to_utc(clock, dataset.time_zone, codes, where=table.where)
     elif clock.offsets > 1:
         findings.fixed.append(f"{clock.offsets} different UTC offsets were turned into UTC")
     zone_is_open = dataset.time_zone is None and not clock.is_aware

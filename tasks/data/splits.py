@@ -38,17 +38,17 @@ def split_rows(rows: int, split: Split) -> Bounds:
 
 
 def rows_needed(split: Split, windows: Windows) -> int:
-    """The fewest rows for which every range of the split holds one window."""
+    """The fewest rows from which on every range of the split holds a window."""
     context, horizon = windows.context, windows.horizon
     if split.is_rows:
         return int(split.train) + int(split.validation) + int(split.test)
-    rows = max(
+    rows = 2 + max(
         math.ceil((context + horizon) / split.train),
         math.ceil(horizon / split.validation),
         math.ceil(horizon / split.test),
     )
-    while not _fits(split_rows(rows, split), context, horizon):
-        rows += 1
+    while _fits(split_rows(rows - 1, split), context, horizon):
+        rows -= 1
     return rows
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from jaxtyping import Int64
 
-from tasks.data.files import is_parquet, parquet_file
+from tasks.data.files import is_parquet, read_parquet
 from tasks.data.text import read_text
 from tasks.errors import DataError
 
@@ -108,13 +108,8 @@ def _read_csv(path: Path, findings: Findings) -> Table:
 
 
 def _read_parquet(path: Path) -> Table:
-    file = parquet_file(path)
-    names = _check_names(path, file.schema_arrow.names, Findings())
-    try:
-        table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path}: damaged ({reason}); fetch or export it again") from error
+    table = read_parquet(path)
+    names = _check_names(path, table.column_names, Findings())
     columns = {name: table.column(i) for i, name in enumerate(names)}
     rows = np.arange(1, table.num_rows + 1)
     return Table([path], columns, np.zeros(table.num_rows, dtype=np.int64), rows)

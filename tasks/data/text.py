@@ -35,6 +35,10 @@ OTHER_FORMATS = (
 )
 
 
+class EmptyTextError(DataError):
+    """A CSV file without any content."""
+
+
 @dataclass(frozen=True)
 class Text:
     """A CSV file that is sound as text: UTF-8, one delimiter, as many fields on every line.
@@ -49,12 +53,20 @@ class Text:
     fixed: list[str]
 
 
-def open_text(path: Path) -> BinaryIO:
-    """The file opened for reading, unpacked when its name ends in .gz.
+def read_bytes(path: Path, limit: int = -1) -> bytes:
+    """The content of a file, unpacked when its name ends in .gz; all of it, or `limit` bytes.
 
     Raises:
-        DataError: the name says gzip and the content does not.
+        DataError: the name says gzip and the content does not, or the file is torn.
     """
+    try:
+        with _open(path) as file:
+            return file.read(limit)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); fetch or copy it again") from error
+
+
+def _open(path: Path) -> BinaryIO:
     if not path.name.lower().endswith(".gz"):
         return path.open("rb")
     with path.open("rb") as file:
@@ -70,11 +82,7 @@ def read_text(path: Path) -> Text:
         DataError: empty, another format, damaged, not UTF-8, NUL bytes, no delimiter, no header,
             an open quote, or a line with too many or too few fields.
     """
-    try:
-        with open_text(path) as file:
-            data = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); fetch or copy it again") from error
+    data = read_bytes(path)
     fixed = []
     if data.startswith(BYTE_ORDER_MARK):
         data = data[len(BYTE_ORDER_MARK) :]
@@ -96,7 +104,7 @@ def read_text(path: Path) -> Text:
 def _check_content(path: Path, data: bytes) -> None:
     """Refuses what is no UTF-8 text, naming what it is."""
     if not data.strip():
-        raise DataError(f"{path}: is empty; it must hold a header line and rows")
+        raise EmptyTextError(f"{path}: is empty; it must hold a header line and rows")
     if data.startswith(UTF16_MARKS):
         raise DataError(
             f"{path}: is UTF-16; it must be UTF-8: `iconv -f UTF-16 -t UTF-8 IN > OUT.csv`"

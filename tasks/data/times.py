@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from tasks.data.table import Table
 from tasks.errors import DataError
@@ -193,13 +193,14 @@ def _reason(text: str, is_readable: bool, dataset: Dataset) -> str:
     return "must be a date such as 2024-01-31 23:00:00; set `time_format` for another form"
 
 
-def to_utc(clock: Clock, zone: str, codes: np.ndarray) -> Times:
+def to_utc(clock: Clock, zone: str, codes: Int64[np.ndarray, " rows"], *, where: str) -> Times:
     """Times of a dataset that names its time zone: UTC, or the local date for daily and coarser.
 
     Args:
         clock: the times as read.
         zone: an IANA name such as Europe/Berlin.
         codes: the series of each row; within a series, rows are in the order of the file.
+        where: the file, for messages.
 
     Raises:
         DataError: unknown zone, or a local time that it skips or repeats without order.
@@ -219,7 +220,8 @@ def to_utc(clock: Clock, zone: str, codes: np.ndarray) -> Times:
     except (ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(
-            f"times do not fit `time_zone: {zone}` ({reason}); correct them, or name another zone"
+            f"{where}: times do not fit `time_zone: {zone}` ({reason}); correct them, or name "
+            "another zone"
         ) from error
     return utc
 

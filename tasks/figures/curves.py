@@ -1,5 +1,6 @@
 """Curves: training, healing, and error against the size of the model."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from matplotlib.ticker import NullLocator
 
 from tasks.figures import style
 from tasks.figures.numbers import format_count
+from tasks.figures.summary import SummaryRow
+from tasks.params import ModelEntry
 
 CLOSE = 1.25  # sizes within this ratio share a tick
 
@@ -25,6 +28,22 @@ class SizedError:
     params_pruned: int
     mse_full: float
     mse_pruned: float
+
+
+def size_row(row: SummaryRow, entry: ModelEntry) -> SizedError:
+    """The row of the summary as a point over size; `entry` is its model's in params.yaml."""
+    rest = entry.model_dump(mode="json", exclude={"scale", "backbone", "start"})
+    rest["training"] = {k: v for k, v in entry.training.items() if k != "learning_rate"}
+    start = entry.start.kind if entry.start else "random"
+    return SizedError(
+        dataset=row.dataset,
+        model=row.model,
+        group=f"{start} {json.dumps(rest, sort_keys=True)}",
+        params_full=row.params_full,
+        params_pruned=row.params_pruned,
+        mse_full=row.mse_full,
+        mse_pruned=row.mse_pruned,
+    )
 
 
 def draw_training(history: pd.DataFrame, *, best_step: int) -> Figure:

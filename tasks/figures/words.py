@@ -7,11 +7,12 @@ from typing import Literal
 
 from tasks.figures.curves import SizedError
 from tasks.figures.inputs import Pair
-from tasks.figures.numbers import format_count, format_error, format_p_value
+from tasks.figures.numbers import format_count, format_error, format_p_value, format_percent
 from tasks.figures.verdicts import CorrectedVerdict
 
 STRONG_TAU = 0.5
 WEAK_TAU = 0.2
+NOISE = 0.02  # differences of errors below this are noise until repeated
 
 
 @dataclass(frozen=True)
@@ -136,25 +137,26 @@ def rank_sentence(pair: Pair) -> str:
 
 def scale_sentences(points: Sequence[SizedError]) -> list[str]:
     """Per dataset: does the larger model win?"""
-    sentences = []
-    for dataset in dict.fromkeys(point.dataset for point in points):
-        own = [point for point in points if point.dataset == dataset]
-        largest = max(own, key=lambda point: (point.params_full, -point.mse_full))
-        best = min(own, key=lambda point: point.mse_full)
-        if len({point.params_full for point in own}) == 1:
-            sentences.append(
-                f"{dataset}: all models are of one size; {best.model} has the lowest error "
-                f"({format_error(best.mse_full)})."
-            )
-        elif best.params_full == largest.params_full:
-            sentences.append(
-                f"{dataset}: the larger model wins: {best.model} "
-                f"({format_count(best.params_full)}) with {format_error(best.mse_full)}."
-            )
-        else:
-            sentences.append(
-                f"{dataset}: the larger model does not win: {largest.model} "
-                f"({format_count(largest.params_full)}) has {format_error(largest.mse_full)}, "
-                f"{best.model} ({format_count(best.params_full)}) {format_error(best.mse_full)}."
-            )
-    return sentences
+    datasets = dict.fromkeys(point.dataset for point in points)
+    return [
+        f"{dataset}: {_scale_verdict([point for point in points if point.dataset == dataset])}"
+        for dataset in datasets
+    ]
+
+
+def _scale_verdict(points: list[SizedError]) -> str:
+    size = max(point.params_full for point in points)
+    large = min((p for p in points if p.params_full == size), key=lambda point: point.mse_full)
+    smaller = [point for point in points if point.params_full < size]
+    if not smaller:
+        return f"all models are of one size; {_told(large)} has the lowest error."
+    small = min(smaller, key=lambda point: point.mse_full)
+    gap = large.mse_full / small.mse_full - 1
+    told = f"{_told(large)} against {_told(small)}, {format_percent(gap, signed=True)}"
+    if abs(gap) < NOISE:
+        return f"size makes no clear difference: {told}, less than one training seed can decide."
+    return f"the larger model {'wins' if gap < 0 else 'does not win'}: {told}."
+
+
+def _told(point: SizedError) -> str:
+    return f"{point.model} ({format_count(point.params_full)}) {format_error(point.mse_full)}"

@@ -35,6 +35,9 @@ def compare_with_all(
 ) -> dict[str, Compared]:
     """The outcome "pruned" against every other one, on the same windows.
 
+    A control without any error (seasonal naive on a periodic series) allows no relative
+    difference and is left out; of "full" that is an error, see `compare`.
+
     Args:
         outcomes: by forecaster.
         windows: `series`, `offset` and `points` of each window.
@@ -65,7 +68,7 @@ def compare_with_all(
             diebold_mariano(other, totals["pruned"], overlap=overlap),
         )
         for name, other in totals.items()
-        if name != "pruned"
+        if name == "full" or (name != "pruned" and other.sum() > 0)
     }
 
 

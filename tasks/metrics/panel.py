@@ -15,6 +15,8 @@ from tasks.data.windows import WindowSet
 from tasks.errors import CheckpointError
 from tasks.metrics.errors import ErrorSums
 
+LARGEST = 1e15  # its square still fits float32
+
 Forecaster = Callable[[Float[Tensor, "batch context"]], Float[Tensor, "batch horizon"]]
 
 
@@ -67,7 +69,7 @@ class Panel:
 
     @torch.inference_mode()
     def run(self, name: str, forecaster: Forecaster) -> None:
-        """Runs one forecaster. Raises CheckpointError when a forecast is not finite."""
+        """Runs one forecaster. Raises CheckpointError when a forecast is NaN or huge."""
         if name not in self.valid_mse:
             sums = ErrorSums(self.valid.horizon, self.scales)
             for part in torch.split(self.valid_index, self.batch_size):
@@ -107,11 +109,11 @@ class Panel:
         """Adds the errors of one batch; returns the mean squared error of its windows."""
         window = windows.batch(part)
         forecast = forecaster(window[:, : windows.context])
-        bad = int((~forecast.isfinite()).any(dim=1).sum())
+        bad = int((~(forecast.abs() < LARGEST)).any(dim=1).sum())  # NaN is bad, too
         if bad:
             raise CheckpointError(
-                f"forecasts must be finite; {name} gives NaN or infinity on {bad} of {len(part)} "
-                "windows; train it again with a lower learning rate"
+                f"forecasts must be numbers below {LARGEST:g} in size; {name} breaks this on "
+                f"{bad} of {len(part)} windows; train it again with a lower learning rate"
             )
         return sums.add(forecast, window[:, windows.context :], windows.locate(part)[0])
 
@@ -131,4 +133,4 @@ def window_table(windows: WindowSet, *, batch_size: int) -> pd.DataFrame:
 def middles(windows: WindowSet, count: int) -> Int64[Tensor, " count"]:
     """The windows in the middle of `count` equal parts of all; fewer where there are fewer."""
     count = min(count, len(windows))
-    return (torch.arange(1, 2 * count, 2) * len(windows)) // (2 * max(1, count))
+    return ((2 * torch.arange(count) + 1) * len(windows)) // (2 * max(1, count))

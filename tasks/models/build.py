@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from tasks.artifacts import read_json
@@ -126,7 +127,7 @@ def _load_backbone(backbone: BackboneName, folder: Path) -> PreTrainedModel:
             output_loading_info=True,
             dtype=torch.float32,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not loadable: {' '.join(str(error).split())}") from error
     missing = sorted(info["missing_keys"]) + [str(k) for k in info["mismatched_keys"]]
     extra = sorted(key for key in info["unexpected_keys"] if not key.startswith("lm_head"))

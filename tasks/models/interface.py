@@ -68,9 +68,20 @@ class ForecastModel(Protocol):
     Blocks are numbered over all stacks in order; `keep` always means these flat numbers.
     """
 
-    num_blocks: int
-    kept: tuple[int, ...]  # original numbers of the blocks, so a pruned model can be pruned again
-    label: str  # backbone and origin of its weights, for people
+    @property
+    def num_blocks(self) -> int:
+        """Blocks over all stacks."""
+        ...
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Original numbers of the blocks, so that a pruned model can be pruned again."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Backbone and origin of its weights, for people."""
+        ...
 
     def blocks(self) -> dict[str, Sequence[nn.Module]]:
         """The blocks by stack name."""

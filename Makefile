@@ -1,0 +1,56 @@
+# `make run` and `make test` work on a machine with Python 3.11 or newer, git or not, and make.
+# Everything can be run again: what stands already is left alone.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test ui lint types real real-small bench clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	command -v $$p >/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help: ## show this list
+	@echo "usage: make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' Makefile
+
+run: $(READY) ## bring everything up to date on the datasets of params.yaml; print the report's path
+	@$(BIN)/fewlayers run
+
+test: $(READY) ## run the tests
+	@$(BIN)/pytest $(ARGS)
+
+ui: $(READY) ## start the Prefect server, worker and schedule on 127.0.0.1
+	@$(BIN)/fewlayers ui
+
+lint: $(READY) ## check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## check types
+	@$(BIN)/mypy
+
+real: $(READY) ## the real benchmarks, at most 100 minutes on 2 cores; can be stopped and resumed
+	@$(BIN)/fewlayers run --preset real
+
+real-small: $(READY) ## ETTh1 at nano, at most 8 minutes on 2 cores
+	@$(BIN)/fewlayers run --preset real-small
+
+bench: $(READY) ## measure the bars of speed and error into reports/bench.json
+	@$(BIN)/python -m tests.bench
+
+clean: ## remove the environment and local state; data, cache and reports stay
+	rm -rf $(VENV) .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1); set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing fewlayers and the versions of constraints.txt into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $(READY)

@@ -1,0 +1,169 @@
+"""Brings one dataset in: validated, put under DVC, entered in params.yaml, or nothing at all."""
+
+import shutil
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+
+from flows import dvc
+from flows.environment import state_folder
+from flows.errors import FlowError
+from flows.fetch import content_sha256, fetch, has_raw, raw_folder
+from tasks.artifacts import Profile, write_atomically
+from tasks.data.prepared import audit
+from tasks.data.register import register
+from tasks.errors import ParamsError
+from tasks.params import Dataset, Name, Params, load_params
+
+
+def dataset_entry(options: dict[str, Any]) -> Dataset:
+    """The entry that command-line options describe; unset ones are left to their defaults.
+
+    Raises:
+        ParamsError: an option's value breaks a rule.
+    """
+    given = {key: value for key, value in options.items() if value not in (None, [])}
+    try:
+        return Dataset.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        raise ParamsError(f"--{name}: {first['msg']}; got {first.get('input')!r}") from error
+
+
+def add_data(root: Path, name: str, source: str | None, options: dict[str, Any]) -> Profile:
+    """Adds a dataset; returns what the audit found.
+
+    Args:
+        root: the project.
+        name: the dataset's name; a new one, or with no source one that params.yaml knows.
+        source: a file, a folder of parquet files, or a URL; None for a known entry with a URL.
+        options: fields of the dataset's entry.
+
+    Raises:
+        DataError: the file cannot be accepted as it is.
+        ParamsError: the name or an option breaks a rule.
+        FlowError: the dataset is there already, or cannot be fetched or tracked.
+    """
+    params = load_params(root / "params.yaml")
+    entry = _entry(root, params, name, source, options)
+    dvc.prepare(root)
+    with _all_or_nothing(root, name):
+        folder = raw_folder(root, name)
+        if source is None or entry.url is not None:
+            fetch(root, name, entry)
+        else:
+            _copy(Path(source), folder)
+        profile = audit(folder, name, entry, params.windows)
+        if source is not None and entry.url is not None:
+            file = next(iter(folder.iterdir()))
+            entry = entry.model_copy(update={"sha256": content_sha256(file)})
+        dvc.track(root, folder)
+        if name in params.datasets:
+            _put_in_run(root / "params.yaml", name, entry)
+        else:
+            fields = entry.model_dump(exclude_defaults=True, exclude_none=True)
+            register(root / "params.yaml", name, {"kind": entry.kind, **fields})
+    return profile
+
+
+def _put_in_run(path: Path, name: str, entry: Dataset) -> None:
+    """Names a known dataset in run.datasets (run.corpora for a collection); comments stay."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    content = yaml.load(path.read_text(encoding="utf-8"))
+    names = content["run"].setdefault(_section(entry), [])
+    if name in names:
+        return
+    names.append(name)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8") as file:
+            yaml.dump(content, file)
+        load_params(temporary)
+
+    write_atomically(path, write)
+
+
+def _section(entry: Dataset) -> str:
+    return "corpora" if entry.kind == "collection" else "datasets"
+
+
+def _entry(
+    root: Path, params: Params, name: str, source: str | None, options: dict[str, Any]
+) -> Dataset:
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise ParamsError(
+            "a dataset's name must be 1 to 64 letters, digits, dashes or underscores, "
+            f"the first a letter or digit; got {name!r}"
+        ) from error
+    if has_raw(root, name):
+        raise FlowError(
+            f"dataset {name!r} is there already in data/raw/{name}; for a new delivery replace "
+            "its files and run `fewlayers run`, for another dataset choose another name"
+        )
+    if source is None:
+        return _named(params, name)
+    known = params.datasets.get(name)
+    if known is not None and (known.url or any(options.values())):
+        raise FlowError(
+            f"params.yaml has an entry {name!r} already; add it by name alone "
+            f"(`fewlayers add-data {name}`), or choose another name"
+        )
+    if known is not None:
+        return known
+    is_url = urllib.parse.urlparse(source).scheme in {"http", "https"}
+    return dataset_entry(options | ({"url": source} if is_url else {}))
+
+
+def _named(params: Params, name: str) -> Dataset:
+    if name not in params.datasets:
+        known = ", ".join(key for key, entry in params.datasets.items() if entry.url)
+        raise FlowError(
+            f"params.yaml has no entry {name!r}; give a FILE or URL, or one of: {known or 'none'}"
+        )
+    return params.datasets[name]
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """Copies a file, or a folder's parquet files, into a dataset's raw folder."""
+    files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    if not files or not all(file.is_file() for file in files):
+        raise FlowError(f"{source}: no such file, or a folder without .parquet files")
+    folder.mkdir(parents=True)
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+
+
+@contextmanager
+def _all_or_nothing(root: Path, name: str) -> Iterator[None]:
+    """Puts everything back as it was when the block fails."""
+    folder = raw_folder(root, name)
+    note, ignore = folder.with_name(f"{name}.dvc"), folder.with_name(".gitignore")
+    kept = [root / "params.yaml", note, ignore]
+    made = [path for path in (folder.parent, folder.parent.parent) if not path.exists()]
+    state_folder(root).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=state_folder(root), prefix="before-") as place:
+        saved = {path: Path(place) / str(n) for n, path in enumerate(kept) if path.exists()}
+        for path, copy in saved.items():
+            shutil.copy2(path, copy)
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            for path in kept:
+                path.unlink(missing_ok=True)
+                if path in saved:
+                    shutil.copy2(saved[path], path)
+            for path in made:
+                shutil.rmtree(path, ignore_errors=True)
+            raise

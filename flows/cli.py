@@ -1,0 +1,244 @@
+"""The console script `fewlayers`: the front of flows/."""
+
+import signal
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from flows.environment import prefect_environment, use
+from tasks.errors import FewlayersError
+
+app = typer.Typer(
+    name="fewlayers",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+File = Annotated[Path, typer.Argument(help="A CSV (also .gz) or parquet file, wide or long.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(help="wide: a time column and one column per channel; long: unique_id, ds, y; "
+                 "collection: a folder of parquet files with many series."),
+]  # fmt: skip
+Freq = Annotated[str | None, typer.Option(help="Time between rows: 10min, h, D, W, MS ...")]
+TimeColumn = Annotated[str | None, typer.Option(help="The column that holds the time.")]
+TimeFormat = Annotated[str | None, typer.Option(help="How times are written, e.g. %d/%m/%Y.")]
+TimeUnit = Annotated[str | None, typer.Option(help="Of epoch numbers: s, ms, us or ns.")]
+TimeZone = Annotated[str | None, typer.Option(help="Of local times, e.g. Europe/Berlin.")]
+Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
+Thousands = Annotated[str | None, typer.Option(help="The thousands mark: , . ' or a space.")]
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", help="A column to forecast; can be repeated.")
+]
+Season = Annotated[int | None, typer.Option(help="Rows per season, for seasonal naive and MASE.")]
+Irregular = Annotated[
+    str | None, typer.Option(help="regular_grid: gaps become missing rows; as_rows: keep rows.")
+]
+OPTIONS = (
+    "kind", "freq", "time_column", "time_format", "time_unit", "time_zone", "decimal",
+    "thousands", "targets", "season", "irregular",
+)  # fmt: skip
+
+
+@app.callback()
+def about() -> None:
+    """Find the few layers that matter in a time-series model, and keep only those.
+
+    Run the commands in the project's folder, where params.yaml and dvc.yaml lie.
+    """
+
+
+@app.command()
+def run(
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A name under `presets` in params.yaml, run in .state/presets/NAME."),
+    ] = None,
+) -> None:
+    """Bring everything up to date: the flow `refresh`, then a table and the report's path.
+
+    Only stale stages run; a stopped run goes on where it was. It uses the server of
+    `fewlayers ui` where one runs, else one of its own on 127.0.0.1.
+
+    Examples:
+      fewlayers run
+
+      fewlayers run --preset real-small
+    """
+    from flows.server import any_server
+    from flows.summary import print_results
+
+    project = Path.cwd()
+    root, reports = _workspace(project, preset)
+    use(prefect_environment(project))
+    use({"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
+    with any_server(project) as api:
+        use({"PREFECT_API_URL": api})
+        is_done, message = _refresh(root)
+    if not is_done:
+        raise FewlayersError(message)
+    typer.echo(message)
+    if preset is not None:
+        from flows.workspace import bring_reports
+
+        reports = bring_reports(project, root, preset)
+    print_results(reports)
+
+
+def _workspace(project: Path, preset: str | None) -> tuple[Path, Path]:
+    if preset is None:
+        return project, project / "reports"
+    from flows.workspace import make_workspace
+
+    return make_workspace(project, preset), project / "reports" / preset
+
+
+def _refresh(root: Path) -> tuple[bool, str]:
+    """Runs the flow; returns whether it is completed, and its message."""
+    from flows import console
+    from flows.refresh import refresh
+    from flows.server import flush
+
+    terminal = Console()
+    shown: AbstractContextManager[Any] = nullcontext(console.Plain())
+    if terminal.is_terminal:
+        shown = console.Bars(terminal)
+    with shown as listener:
+        console.listen(listener)
+        state = refresh(str(root), return_state=True)
+    flush()
+    return state.is_completed(), state.message or "the run ended without a message"
+
+
+@app.command("add-data")
+def add_data(
+    name: Annotated[str, typer.Argument(help="The dataset's name in params.yaml.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE_OR_URL]", help="Not needed for a named benchmark entry."),
+    ] = None,
+    kind: Kind = None,
+    freq: Freq = None,
+    time_column: TimeColumn = None,
+    time_format: TimeFormat = None,
+    time_unit: TimeUnit = None,
+    time_zone: TimeZone = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    targets: Targets = None,
+    season: Season = None,
+    irregular: Irregular = None,
+) -> None:
+    """Bring a dataset in: validate it, put it under DVC, enter it in params.yaml.
+
+    Either all of that happens or nothing. The next `fewlayers run` covers the new dataset.
+
+    Examples:
+      fewlayers add-data sales sales.csv --time-column day --freq D
+
+      fewlayers add-data load load.csv --time-format "%d.%m.%Y %H:%M" --decimal ,
+
+      fewlayers add-data etth1
+    """
+    from flows.add_data import add_data as add
+    from flows.summary import print_profile
+
+    given = locals()
+    profile = add(Path.cwd(), name, source, {option: given[option] for option in OPTIONS})
+    print_profile(profile)
+    typer.echo(f"added: data/raw/{name}, data/raw/{name}.dvc and the entry in params.yaml")
+
+
+@app.command()
+def check(
+    file: File,
+    kind: Kind = None,
+    freq: Freq = None,
+    time_column: TimeColumn = None,
+    time_format: TimeFormat = None,
+    time_unit: TimeUnit = None,
+    time_zone: TimeZone = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    targets: Targets = None,
+    season: Season = None,
+    irregular: Irregular = None,
+) -> None:
+    """Audit a data file with the rules of the pipeline; change nothing.
+
+    Examples:
+      fewlayers check sales.csv --time-column day --freq D
+
+      fewlayers check readings.parquet --kind long
+    """
+    from flows.add_data import dataset_entry
+    from flows.summary import print_profile
+    from tasks.data.prepared import audit
+    from tasks.params import load_params
+
+    given = locals()
+    entry = dataset_entry({option: given[option] for option in OPTIONS})
+    windows = load_params(Path("params.yaml")).windows
+    print_profile(audit(file, file.name.partition(".")[0], entry, windows))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of 127.0.0.1.")] = 4200,
+) -> None:
+    """Start the Prefect server, a worker and the scheduled deployment; Ctrl-C stops them.
+
+    Runs of `fewlayers run` appear there too. The schedule is in prefect.yaml.
+
+    Examples:
+      fewlayers ui
+
+      fewlayers ui --port 4201
+    """
+    from flows.ui import serve
+
+    serve(Path.cwd(), port)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: versions and pins, params.yaml, the graph, the cache, the server.
+
+    Example:
+      fewlayers doctor
+    """
+    root = Path.cwd()
+    use(prefect_environment(root))
+    from flows.doctor import examine
+
+    is_well = True
+    for what, is_good, found in examine(root):
+        is_well &= is_good
+        typer.echo(f"{'ok ' if is_good else 'BAD'}  {what}: {found}")
+    if not is_well:
+        raise FewlayersError("doctor: not all is well; see the lines marked BAD")
+
+
+def main() -> NoReturn:
+    """Runs the command line: 0 done, 1 our error in one line, 2 usage, 130 stopped by Ctrl-C."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        app()
+    except FewlayersError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped; run again to go on", err=True)
+        sys.exit(130)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Child processes that end when the run ends: started through `child.py`, stopped all at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from flows.child import GRACE_SECONDS
+from flows.errors import StoppedError
+
+CHILD: Final = Path(__file__).with_name("child.py")
+
+_guard = threading.Lock()
+_running: set["Child"] = set()
+_stopping = threading.Event()
+
+
+class Child:
+    """One running command, with everything it starts; final."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        output: IO[Any] | None = None,
+    ) -> None:
+        """Starts the command in a session of its own.
+
+        Args:
+            command: program and arguments; no shell is involved.
+            folder: the working folder.
+            environment: all environment variables.
+            output: takes stdout and stderr; without it `lines` yields them.
+        """
+        self._process = subprocess.Popen(
+            # -I keeps flows/ itself off the import path: its dvc.py is not the package
+            [sys.executable, "-I", str(CHILD), str(os.getpid()), *command],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    def lines(self) -> Iterator[str]:
+        """The output line by line, as it comes."""
+        if self._process.stdout is not None:
+            with self._process.stdout as stream:
+                for line in stream:
+                    yield line.rstrip()
+
+    def is_running(self) -> bool:
+        """True until the command has ended."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """Waits for the end; returns the exit status."""
+        return self._process.wait()
+
+    def terminate(self) -> None:
+        """Asks the command and everything below it to end; does not wait."""
+        if self.is_running():
+            self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Ends the command and everything below it, by force after the grace."""
+        self.terminate()
+        try:
+            self._process.wait(GRACE_SECONDS + 5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    on_line: Callable[[str], None],
+) -> int:
+    """Runs a command to its end; returns its exit status.
+
+    Raises:
+        StoppedError: `stop_all` was called before or meanwhile.
+    """
+    with _guard:
+        if _stopping.is_set():
+            raise StoppedError("stopped before it started")
+        child = Child(command, folder=folder, environment=environment)
+        _running.add(child)
+    try:
+        for line in child.lines():
+            on_line(line)
+        status = child.wait()
+    except BaseException:
+        child.stop()
+        raise
+    finally:
+        with _guard:
+            _running.discard(child)
+    if status and _stopping.is_set():
+        raise StoppedError("stopped with the run")
+    return status
+
+
+def begin() -> None:
+    """Allows `run` again after a `stop_all` of an earlier flow in this process."""
+    _stopping.clear()
+
+
+def stop_all() -> None:
+    """Ends every command that `run` has at work and refuses new ones until `begin`."""
+    _stopping.set()
+    with _guard:
+        children = list(_running)
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.stop()

@@ -1,0 +1,281 @@
+"""The flow `refresh`: every stage of dvc.yaml as one Prefect task, in parallel where it allows.
+
+DVC says what depends on what and what is stale; this flow says when, and what follows a failure:
+branches that do not depend on the failed stage finish, its dependants are NotReady, and the flow
+ends Failed with one line that names the stage and why.
+"""
+
+import os
+import queue
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+from prefect import State, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import artifacts, dvc, processes
+from flows.cache import Damage
+from flows.console import listener
+from flows.environment import stage_environment, state_folder
+from flows.errors import FlowError
+from flows.fetch import NetworkError, datasets_to_fetch, fetch, raw_folder
+from flows.progress import parse_progress
+from flows.repair import keep_lock, mend
+from tasks.errors import FewlayersError
+from tasks.params import Dataset, Params, load_params
+
+RETRY_SECONDS: Final = [2.0, 10.0, 30.0]
+RAW_PREFIX: Final = "data/raw/"
+
+Future = PrefectFuture[Any]
+Runner = ThreadPoolTaskRunner[Any]
+
+
+@flow(name="refresh", persist_result=False)
+def refresh(workspace: str = ".") -> State[Any]:
+    """Brings everything in a workspace up to date.
+
+    Args:
+        workspace: the folder with params.yaml and dvc.yaml.
+    """
+    root = Path(workspace).resolve()
+    try:
+        with one_run(root):
+            return _refresh(root)
+    except FewlayersError as error:
+        return Failed(message=" ".join(str(error).split()))
+    finally:
+        processes.begin()
+
+
+def _refresh(root: Path) -> State[Any]:
+    params = load_params(root / "params.yaml")
+    workers = stages_at_once(params)
+    if workers < params.runtime.parallel_stages:
+        get_run_logger().warning(
+            "runtime.parallel_stages %d x runtime.threads %d is more than this machine's cores; "
+            "running %d at once", params.runtime.parallel_stages, params.runtime.threads, workers,
+        )  # fmt: skip
+    for line in mend(root):
+        get_run_logger().warning("%s", line)
+    dvc.prepare(root)
+    keep_lock(root)
+    runner: Runner = ThreadPoolTaskRunner(max_workers=workers)
+    with runner:
+        try:
+            _bring_data(runner, root, params)
+            states = _run_graph(runner, root, dvc.stage_graph(root), params)
+            keep_lock(root)
+        except BaseException:
+            processes.stop_all()
+            raise
+    artifacts.show_report(root)
+    return _verdict(states)
+
+
+@contextmanager
+def one_run(root: Path) -> Iterator[None]:
+    """Holds the workspace for one run. Raises FlowError when another run holds it."""
+    path = state_folder(root) / "refresh.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FlowError(
+            f"another run is at work in {root}; wait for it to end, or stop it, then run again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def stages_at_once(params: Params, cores: int | None = None) -> int:
+    """How many stages may run at the same time: stages x threads stay within the cores.
+
+    Args:
+        params: `runtime.parallel_stages` and `runtime.threads` are read.
+        cores: cores of this machine; without it they are counted.
+
+    Raises:
+        FlowError: one stage alone asks for more threads than there are cores.
+    """
+    wanted, threads = params.runtime.parallel_stages, params.runtime.threads
+    if cores is None:
+        has_affinity = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or threads
+    if threads > cores:
+        raise FlowError(
+            f"runtime.threads must be at most the {cores} cores of this machine; got {threads} "
+            "in params.yaml"
+        )
+    return min(wanted, cores // threads)
+
+
+def _bring_data(runner: Runner, root: Path, params: Params) -> None:
+    """Checks the cache, then gets what is missing: from the remote, the mirror or by URL."""
+    futures = [runner.submit(check_cache, {"root": str(root)})]
+    if dvc.has_remote(root) and (missing := dvc.missing_outputs(root)):
+        futures.append(runner.submit(pull_missing, {"root": str(root), "names": missing}))
+    _all_good(futures)
+    for name in datasets_to_fetch(root, params, dvc.output_paths(root)):
+        entry = {"root": str(root), "name": name, "dataset": params.datasets[name]}
+        _all_good([runner.submit(fetch_dataset, entry)])
+
+
+def _all_good(futures: list[Any]) -> None:
+    """Waits for all, then raises FlowError with the first failure's message."""
+    for future in futures:
+        future.wait()
+    for future in futures:
+        if not future.state.is_completed():
+            raise FlowError(future.state.message or "a preparation failed")
+
+
+@task(name="check cache", cache_policy=NO_CACHE, persist_result=False)
+def check_cache(root: str) -> State[Any]:
+    """Re-hashes the cache objects of current outputs; fails on a damaged one."""
+    damaged = dvc.damaged_objects(Path(root))
+    if damaged:
+        return Failed(message=damage_message(damaged))
+    return Completed(message="every cached object has the bytes of its hash")
+
+
+def damage_message(damaged: list[Damage]) -> str:
+    """One line: which object, of which output, and what to do."""
+    first, more = damaged[0], len(damaged) - 1
+    others = f" (and {more} more)" if more else ""
+    return (
+        f"damaged cache object {first.object} of {first.output}{others}: its bytes do not have "
+        "their MD5; delete that file and run again, or `dvc pull` it where a remote is configured"
+    )
+
+
+@task(name="pull", cache_policy=NO_CACHE, persist_result=False, retries=3,
+      retry_delay_seconds=RETRY_SECONDS)  # fmt: skip
+def pull_missing(root: str, names: list[str]) -> State[Any]:
+    """Gets missing outputs from the default remote; what it lacks is made anew."""
+    try:
+        dvc.pull(Path(root), names)
+    except FlowError as error:
+        get_run_logger().warning("%s; what is missing will be made again", error)
+        return Completed(name="Incomplete", message=str(error))
+    return Completed(message=f"{len(names)} stages pulled")
+
+
+def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
+    return isinstance(state.result(raise_on_failure=False), NetworkError)
+
+
+@task(name="fetch", task_run_name="fetch {name}", cache_policy=NO_CACHE, persist_result=False,
+      retries=3, retry_delay_seconds=RETRY_SECONDS, retry_condition_fn=_may_help)  # fmt: skip
+def fetch_dataset(root: str, name: str, dataset: Dataset) -> None:
+    """Fetches a dataset's raw files, checks their sha256 and puts them under DVC."""
+    folder = fetch(Path(root), name, dataset)
+    dvc.track(Path(root), folder)
+    get_run_logger().info("%s fetched to %s", name, folder)
+
+
+def _run_graph(
+    runner: Runner, root: Path, stages: list[dvc.Stage], params: Params
+) -> dict[str, State[Any]]:
+    """Submits each stage when its parents have ended; returns every stage's last state."""
+    futures: dict[str, Future] = {}
+    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    waiting, done = list(stages), set[str]()
+    rows: dict[str, dict[str, Any]] = {}
+    while len(done) < len(stages):
+        for stage in [s for s in waiting if done.issuperset(s.parents)]:
+            waiting.remove(stage)
+            future = runner.submit(
+                run_stage,
+                {"name": stage.name, "root": str(root), "audited": _audited(stage, params),
+                 "threads": params.runtime.threads},
+                wait_for=[futures[parent] for parent in stage.parents],
+            )  # fmt: skip
+            futures[stage.name] = future
+            future.add_done_callback(partial(_note, ended, stage.name))
+        name = ended.get()
+        done.add(name)
+        futures[name].wait()
+        state = futures[name].state
+        rows[name] = {"stage": name, "state": state.name, "message": state.message}
+        if state.name == "NotReady":
+            listener().finished(name, "NotReady", 0.0, state.message or "")
+    artifacts.show_stages([rows[stage.name] for stage in stages])
+    return {stage.name: futures[stage.name].state for stage in stages}
+
+
+def _note(ended: queue.SimpleQueue[str], name: str, _future: Future) -> None:
+    ended.put(name)
+
+
+def _audited(stage: dvc.Stage, params: Params) -> Dataset | None:
+    """The entry of the dataset that a tracked raw folder holds."""
+    return params.datasets.get(_dataset_name(stage.name)) if stage.is_source else None
+
+
+def _dataset_name(source: str) -> str:
+    return source.removeprefix(RAW_PREFIX).removesuffix(".dvc")
+
+
+@task(name="stage", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
+def run_stage(name: str, root: str, audited: Dataset | None, threads: int) -> State[Any]:
+    """Brings one stage up to date: Cached, Restored, Completed or Failed."""
+    started = time.monotonic()
+    try:
+        state = _stage_state(name, Path(root), audited, threads)
+    except FewlayersError as error:
+        state = Failed(message=" ".join(str(error).split()))
+    seconds = time.monotonic() - started
+    listener().finished(name, state.name or "", seconds, state.message or "")
+    return state
+
+
+def _stage_state(name: str, root: Path, audited: Dataset | None, threads: int) -> State[Any]:
+    if not dvc.changed(root, name):
+        return Completed(name="Cached", message="up to date")
+    listener().started(name)
+    if audited is not None:
+        _audit(root, name, audited)
+    log, progress = get_run_logger(), artifacts.StageProgress(name)
+
+    def relay(line: str) -> None:
+        log.info("%s", line)
+        listener().said(name, line)
+        if (step := parse_progress(line)) is not None:
+            progress.show(step)
+
+    outcome = dvc.reproduce(root, name, environment=stage_environment(threads), on_line=relay)
+    return Completed(name=outcome, message="reproduced")
+
+
+def _audit(root: Path, name: str, dataset: Dataset) -> None:
+    """Refuses a bad delivery before DVC records it. Raises DataError."""
+    from tasks.data.prepared import audit
+
+    short = _dataset_name(name)
+    audit(raw_folder(root, short), short, dataset, load_params(root / "params.yaml").windows)
+
+
+def _verdict(states: dict[str, State[Any]]) -> State[Any]:
+    failed = {name: state for name, state in states.items() if state.is_failed()}
+    if not failed:
+        counts = {name: 0 for name in ("Completed", "Restored", "Cached")}
+        for state in states.values():
+            counts[state.name or ""] = counts.get(state.name or "", 0) + 1
+        told = ", ".join(f"{number} {name.lower()}" for name, number in counts.items())
+        return Completed(message=f"{len(states)} stages: {told}")
+    left = sum(state.name == "NotReady" for state in states.values())
+    reasons = "; ".join(f"{name}: {state.message}" for name, state in failed.items())
+    tail = f" ({left} stages that depend on it did not run)" if left else ""
+    return Failed(message=f"{reasons}{tail}")

@@ -1,0 +1,80 @@
+"""The short tables that commands print."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.artifacts import summary_rows
+from tasks.artifacts import Profile
+
+COLUMNS: Final = (
+    "dataset", "model", "layers kept", "error full", "error pruned", "verdict", "speed-up",
+)  # fmt: skip
+WIDTH_ELSEWHERE: Final = 110
+
+
+def result_table(rows: list[dict[str, Any]]) -> Table:
+    """One line per pruned model, from the rows of summary.json."""
+    table = Table(*COLUMNS, title="Pruned models on the test range (error: MSE, scaled values)")
+    for row in rows:
+        table.add_row(
+            str(row["dataset"]),
+            str(row["model"]),
+            f"{row['layers_kept']} of {row['layers_full']}",
+            _number(row["mse_full"], "{:.4f}"),
+            _number(row["mse_pruned"], "{:.4f}"),
+            str(row["verdict"]),
+            _number(row["speedup_p50"], "{:.2f}x"),
+        )
+    return table
+
+
+def _number(value: object, form: str) -> str:
+    return form.format(value) if isinstance(value, int | float) else "-"
+
+
+def plain_console() -> Console:
+    """The terminal, or outside one a fixed width without colours."""
+    console = Console()
+    if console.is_terminal:
+        return console
+    return Console(width=WIDTH_ELSEWHERE, no_color=True, highlight=False)
+
+
+def print_results(reports: Path) -> None:
+    """Prints the table of results and where the report lies."""
+    console = plain_console()
+    rows = summary_rows(reports / "summary.json")
+    if rows:
+        console.print(result_table(rows))
+    page = reports / "index.html"
+    if page.is_file():
+        console.print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def print_profile(profile: Profile) -> None:
+    """Prints what the audit of a data file found."""
+    console = plain_console()
+    table = Table("what", "found", title=f"{profile.dataset}: accepted", show_header=False)
+    for what, found in (
+        ("files", ", ".join(profile.files)),
+        ("kind", profile.kind),
+        ("series", profile.num_series),
+        ("rows", profile.rows),
+        ("values", profile.num_points),
+        ("frequency", profile.freq or "-"),
+        ("first", profile.first or "-"),
+        ("last", profile.last or "-"),
+        ("missing", f"{profile.missing_share:.2%}"),
+        ("gaps", profile.gaps),
+        ("split", f"{profile.train_rows} / {profile.valid_rows} / {profile.test_rows} rows"),
+    ):
+        table.add_row(what, str(found))
+    console.print(table)
+    for kind, notes in (("fixed", profile.fixed), ("warning", profile.warnings)):
+        for note in notes:
+            console.print(f"{kind}: {note}", markup=False, soft_wrap=True)
+    if profile.dropped_series:
+        console.print(f"dropped: {', '.join(profile.dropped_series)}", markup=False)

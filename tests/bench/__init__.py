@@ -1,0 +1,1 @@
+"""Benchmarks: ratios measured in one run, and the errors that the bars name."""

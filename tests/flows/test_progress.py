@@ -1,0 +1,88 @@
+"""Progress lines, DVC's chatter, and what a person sees of both."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from flows.artifacts import StageProgress, artifact_key
+from flows.console import Bars, Plain
+from flows.progress import Progress, is_dvc_chatter, parse_progress
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "train demo/tsfm-pico: 120/2000 valid_mse 0.3121",
+            Progress("train demo/tsfm-pico", 120, 2000, "valid_mse 0.3121"),
+        ),
+        ("search a/b: 7/7", Progress("search a/b", 7, 7, "")),
+        ("wrote reports/index.html: 3 figures", None),
+        ("ratio: 1/x", None),
+    ],
+)
+def test_progress_lines_are_told_from_others(line: str, expected: Progress | None) -> None:
+    assert parse_progress(line) == expected
+
+
+@pytest.mark.parametrize(("done", "total", "percent"), [(0, 4, 0), (1, 4, 25), (9, 4, 100)])
+def test_percent_stays_between_0_and_100(done: int, total: int, percent: float) -> None:
+    assert Progress("x", done, total, "").percent == percent
+    assert Progress("x", 0, 0, "").percent == 100
+
+
+@pytest.mark.parametrize(
+    ("line", "is_chatter"),
+    [
+        ("Running stage 'train@a-b':", True),
+        ("> python -m tasks.train --dataset a --model b", True),
+        ("Updating lock file 'dvc.lock'", True),
+        ("", True),
+        ("train a/b: 1/2", False),
+        ("error: patch must be at most context", False),
+    ],
+)
+def test_dvc_chatter_is_told_from_the_stages_words(line: str, is_chatter: bool) -> None:
+    assert is_dvc_chatter(line) is is_chatter
+
+
+def test_artifact_keys_hold_only_what_prefect_allows() -> None:
+    assert artifact_key("progress-train@etth1-tsfm_Nano") == "progress-train-etth1-tsfm-nano"
+
+
+def test_plain_listener_is_silent_on_cached_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = Plain()
+    plain.finished("a", "Cached", 0.1, "")
+    plain.started("b")
+    plain.said("b", "Running stage 'b':")
+    plain.said("b", "b: 1/2 half")
+    plain.finished("b", "Failed", 2.0, "the answer must be 42")
+    assert capsys.readouterr().out.splitlines() == [
+        "b: running",
+        "b | b: 1/2 half",
+        "b: failed after 2.0 s: the answer must be 42",
+    ]
+
+
+def test_bars_leave_one_line_per_finished_stage() -> None:
+    stream = io.StringIO()
+    with Bars(Console(file=stream, force_terminal=True, width=100)) as bars:
+        bars.finished("a", "Cached", 0.1, "")
+        bars.started("b")
+        bars.said("b", "b: 1/2 half")
+        bars.finished("b", "Completed", 2.0, "")
+    assert "b: completed after 2.0 s" in stream.getvalue()
+    assert "a: " not in stream.getvalue()
+
+
+def test_updates_within_two_seconds_are_left_out_but_never_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+    times = iter([0.0, 1.0, 2.5, 2.6])
+    progress = StageProgress("train", clock=lambda: next(times))
+    monkeypatch.setattr(progress, "_send", lambda step: sent.append(step.done))
+    for done in (1, 2, 3, 4):
+        progress.show(Progress("train", done, 4, ""))
+    assert sent == [1, 3, 4]

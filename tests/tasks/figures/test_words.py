@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.figures import words
+from tasks.figures.curves import SizedError
+from tasks.figures.inputs import Pair, read_pair
+from tasks.figures.verdicts import correct_verdicts
+from tasks.metrics.paired import holm
+from tests.tasks.figures.made_up_run import write_run
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    write_run(tmp_path, datasets=["demo"], models=["tsfm-pico"])
+    return read_pair(tmp_path, dataset="demo", model="tsfm-pico")
+
+
+def notes(pair: Pair, **changes: object) -> str:
+    evaluation = pair.evaluation.model_copy(update=changes)
+    changed = Pair(**{**pair.__dict__, "evaluation": evaluation})
+    (corrected,) = correct_verdicts([evaluation], alpha=0.05, adjust=holm)
+    return "\n".join(note.text for note in words.notes_on(changed, corrected))
+
+
+def sized(model: str, params: int, mse: float) -> SizedError:
+    return SizedError(
+        dataset="weather", model=model, group="tsfm random", params_full=params,
+        params_pruned=params // 4, mse_full=mse, mse_pruned=mse,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("it holds", "It holds."), ("Why?", "Why?"), (" ", "")]
+)
+def test_a_sentence_starts_large_and_ends_with_a_stop(text: str, expected: str) -> None:
+    assert words.sentence(text) == expected
+
+
+def test_the_headline_counts_the_advice() -> None:
+    advice = ["keep the full one", "take the pruned model", "take the pruned model"]
+    expected = "Take the pruned model in 2 of 3 cases; keep the full one in 1 of 3 cases."
+    assert words.headline(advice) == expected
+
+
+def test_selection_that_adds_nothing_is_said(pair: Pair) -> None:
+    assert "Selection adds nothing here" in notes(pair, selection_adds=False)
+    assert "Selection adds nothing here" not in notes(pair, selection_adds=True)
+
+
+def test_synthetic_data_and_an_under_fitted_model_are_said(pair: Pair) -> None:
+    text = notes(pair)
+    assert "synthetic: generated, not measured" in text
+    assert "under-fitted: its best checkpoint is step 500 of 500" in text
+
+
+def test_a_random_backbone_is_labelled_where_a_pretrained_one_is_expected(pair: Pair) -> None:
+    label = "gpt2, random initialisation"
+    assert "Random backbone (gpt2" in notes(pair, family="llm4ts", backbone_label=label)
+    assert "Random backbone" not in notes(pair, family="tsfm", backbone_label=label)
+
+
+@pytest.mark.parametrize(
+    ("mse_of_large", "says"),
+    [
+        (0.15, "the larger model wins"),
+        (0.18, "the larger model does not win"),
+        (0.171, "size makes no clear difference"),
+    ],
+)
+def test_scale_is_judged_per_dataset(mse_of_large: float, says: str) -> None:
+    points = [sized("nano", 600_000, 0.17), sized("micro", 2_400_000, mse_of_large)]
+    (text,) = words.scale_sentences(points)
+    assert f"weather: {says}" in text
+
+
+def test_models_of_one_size_are_not_called_larger() -> None:
+    (text,) = words.scale_sentences([sized("a", 100, 0.2), sized("b", 100, 0.1)])
+    assert "all models are of one size; b (100) 0.1000 has the lowest error" in text
+
+
+@pytest.mark.parametrize(
+    ("tau", "says"),
+    [(0.8, "mostly survives"), (0.3, "says little"), (-0.5, "does not predict"), (None, "Too few")],
+)
+def test_the_rank_correlation_is_put_into_words(pair: Pair, tau: float | None, says: str) -> None:
+    search = pair.search.model_copy(update={"rank_correlation": tau})
+    assert says in words.rank_sentence(Pair(**{**pair.__dict__, "search": search}))

@@ -1,0 +1,128 @@
+"""Where the first weights of a model entry come from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3Model
+
+from tasks.errors import CheckpointError
+from tasks.models.build import build_model
+from tasks.models.native import NativeModel
+from tasks.params import ModelEntry, Scale, Windows, load_params
+from tests.tiny import tiny_model
+
+WINDOWS = Windows(context=64, horizon=16)
+SCALE = Scale(backbone="gpt2", blocks=3, width=16, heads=2, learning_rate=1e-3)
+
+
+def entry(start: dict[str, str], **changes: object) -> ModelEntry:
+    fields = {"family": "llm4ts", "scale": "any", "patch": 16, "start": start} | changes
+    return ModelEntry.model_validate(fields)
+
+
+def build(model_entry: ModelEntry, scale: Scale = SCALE, folder=None) -> NativeModel:
+    return build_model(model_entry, scale, WINDOWS, seed=0, pretrained=folder)[0]
+
+
+@pytest.fixture
+def gpt2_folder(tmp_path):
+    torch.manual_seed(0)
+    config = GPT2Config(n_embd=16, n_layer=4, n_head=2, vocab_size=20, n_positions=32)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_checkpoint_gives_its_first_blocks_unchanged(gpt2_folder):
+    model = build(entry({"kind": "folder", "path": str(gpt2_folder)}))
+    source = GPT2LMHeadModel.from_pretrained(gpt2_folder).transformer
+    assert model.num_blocks == 3
+    for block in range(3):
+        ours = model.backbone.h[block].mlp.c_fc.weight
+        assert torch.equal(ours, source.h[block].mlp.c_fc.weight)
+    assert model.config.origin == str(gpt2_folder)
+
+
+def test_a_random_start_depends_on_the_seed_alone():
+    first, again = (build(entry({"kind": "random"}, family="tsfm")) for _ in range(2))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    assert first.config.origin == "random initialisation"
+
+
+def test_a_pretrained_start_takes_the_other_entrys_weights(tmp_path):
+    base = tiny_model()
+    base.save(tmp_path / "base")
+    start = {"kind": "pretrained", "model": "base"}
+    model = build(entry(start, family="tsfm"), folder=tmp_path)
+    assert torch.equal(model.head.weight, base.head.weight)
+
+
+def spoil_backbone_kind(folder):
+    config = Qwen3Config(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=2,
+        head_dim=8, intermediate_size=32, vocab_size=20, bos_token_id=0, eos_token_id=0,
+    )
+    Qwen3Model(config).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), r"no config\.json there"),
+        (lambda f: (f / "model.safetensors").unlink(), r"holds no \*\.safetensors"),
+        (spoil_backbone_kind, "holds a 'qwen3' model, the entry's backbone is 'gpt2'"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(
+                (f / "model.safetensors").read_bytes()[:500]
+            ),
+            "not loadable",
+        ),
+    ],
+)
+def test_unfit_checkpoint_folders_are_refused(gpt2_folder, spoil, message):
+    spoil(gpt2_folder)
+    with pytest.raises(CheckpointError, match=message):
+        build(entry({"kind": "folder", "path": str(gpt2_folder)}))
+
+
+def test_a_checkpoint_of_another_width_is_refused(gpt2_folder):
+    wide = SCALE.model_copy(update={"width": 32})
+    with pytest.raises(CheckpointError, match="do not fit scale"):
+        build(entry({"kind": "folder", "path": str(gpt2_folder)}), wide)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_clear_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    start = {"kind": "hub", "id": "nobody/nothing", "revision": "0" * 40}
+    with pytest.raises(CheckpointError, match="the hub did not give nobody/nothing") as caught:
+        build(entry(start))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scale", "total", "in_blocks"), [("tiny", 85.0, 42.5), ("small", 127.5, 85.1)]
+)
+def test_gpt2_scales_have_the_papers_sizes(scale, total, in_blocks):
+    """With GPT-2's own token and position embeddings, which the paper's counts include."""
+    paper = Windows(context=336, horizon=96)
+    flat = entry({"kind": "random"}, head="flatten", stride=8)
+    with torch.device("meta"):
+        model, _ = build_model(
+            flat, load_params().scales[scale], paper, seed=0, pretrained=Path()
+        )
+    counts = model.parameter_counts()
+    embeddings = (50257 - 1) * 768 + (1024 - model.config.num_tokens) * 768
+    assert counts["blocks"] / 1e6 == pytest.approx(in_blocks, abs=0.1)
+    assert (counts["all"] + embeddings) / 1e6 == pytest.approx(total, abs=0.1)
+
+
+@pytest.mark.parametrize(("scale", "in_blocks"), [("base", 440.0), ("large", 1410.0)])
+def test_qwen3_scales_have_the_papers_sizes(scale, in_blocks):
+    with torch.device("meta"):
+        model = build(entry({"kind": "random"}, family="tsfm"), load_params().scales[scale])
+    assert model.parameter_counts()["blocks"] / 1e6 == pytest.approx(in_blocks, rel=0.01)

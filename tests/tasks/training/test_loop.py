@@ -1,0 +1,206 @@
+"""The loop: resumable bit for bit, paired students, distillation, early stopping."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tasks.training.loop import validation_mse
+from tasks.training.optimizer import learning_rate_at
+from tasks.training.recipe import Student
+from tests.tiny import tiny_data, tiny_loop, tiny_model
+
+
+def student(name="full", steps=12, distillation=0.0, keep=None, seed=0) -> Student:
+    model = tiny_model(seed=seed)
+    if keep is not None:
+        model = model.with_blocks(keep)
+    return Student(
+        name=name, model=model, steps=steps, learning_rate=3e-3, distillation=distillation
+    )
+
+
+def weights(one: Student) -> list[torch.Tensor]:
+    return list(one.model.state_dict().values())
+
+
+def same(a: Student, b: Student) -> bool:
+    pairs = zip(weights(a), weights(b), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs) and a.best_valid == b.best_valid
+
+
+def without_seconds(one: Student) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+
+
+class Killed(Exception):
+    pass
+
+
+def run_killed_at(loop, step):
+    """Runs the loop and raises just before optimizer step `step`."""
+    original = loop._step
+
+    def step_or_die(number):
+        if number == step:
+            raise Killed
+        original(number)
+
+    loop._step = step_or_die
+    with pytest.raises(Killed):
+        loop.run()
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 4, 5, 9, 12])
+def test_a_killed_run_resumed_ends_bit_identical(tmp_path, killed_at):
+    whole, first, second = student(), student(), student()
+    tiny_loop(tmp_path / "a", [whole]).run()
+    run_killed_at(tiny_loop(tmp_path / "b", [first]), killed_at)
+    resumed = tiny_loop(tmp_path / "b", [second])
+    resumed.run()
+    assert same(whole, second)
+    assert without_seconds(whole) == without_seconds(second)
+
+
+def test_students_killed_together_resume_bit_identical(tmp_path):
+    def students():
+        return [
+            student("plain", keep=(0, 2)),
+            student("distilled", keep=(0, 2), distillation=0.5),
+            student("short", steps=5, keep=(1,)),
+        ]
+
+    teacher = tiny_model(seed=1)
+    whole, first, second = students(), students(), students()
+    tiny_loop(tmp_path / "a", whole, teacher=teacher).run()
+    run_killed_at(tiny_loop(tmp_path / "b", first, teacher=teacher), 8)
+    tiny_loop(tmp_path / "b", second, teacher=teacher).run()
+    assert all(same(a, b) for a, b in zip(whole, second, strict=True))
+
+
+KILLED_SCRIPT = """
+import sys
+from pathlib import Path
+from tests.tasks.training.test_loop import student
+from tests.tiny import tiny_loop
+tiny_loop(Path(sys.argv[1]), [student(steps=60)]).run()
+"""
+
+
+def test_a_process_killed_with_sigkill_resumes_bit_identical(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED_SCRIPT, str(tmp_path / "b")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not (tmp_path / "b/state.json").exists():
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    whole, second = student(steps=60), student(steps=60)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        tiny_loop(tmp_path / "a", [whole]).run()
+        tiny_loop(tmp_path / "b", [second]).run()
+    finally:
+        torch.set_num_threads(threads)
+    assert same(whole, second)
+
+
+@pytest.mark.parametrize("harm", ["state.json", "step"])
+def test_a_torn_checkpoint_is_ignored(tmp_path, harm):
+    whole, first, second = student(), student(), student()
+    tiny_loop(tmp_path / "a", [whole]).run()
+    run_killed_at(tiny_loop(tmp_path / "b", [first]), 8)
+    path = next((tmp_path / "b").glob(f"{harm}*"))
+    path.write_bytes(path.read_bytes()[:-7])
+    tiny_loop(tmp_path / "b", [second]).run()
+    assert same(whole, second)
+
+
+def test_a_checkpoint_of_another_run_is_ignored(tmp_path):
+    run_killed_at(tiny_loop(tmp_path, [student()]), 8)
+    other, alone = student(seed=3), student(seed=3)
+    tiny_loop(tmp_path, [other]).run()
+    tiny_loop(tmp_path / "alone", [alone]).run()
+    assert same(other, alone)
+
+
+def test_a_student_ends_the_same_alone_and_in_company(tmp_path):
+    alone, together = student("x", keep=(0, 2)), student("x", keep=(0, 2))
+    tiny_loop(tmp_path / "a", [alone]).run()
+    tiny_loop(tmp_path / "b", [together, student("y", keep=(1, 3))]).run()
+    assert same(alone, together)
+
+
+def test_training_lowers_the_error_and_the_best_weights_are_kept(tmp_path):
+    one = student(steps=60)
+    data = tiny_data()
+    before = validation_mse(one.model, data.valid)
+    tiny_loop(tmp_path, [one]).run()
+    assert one.best_valid < 0.8 * before
+    assert validation_mse(one.model, data.valid) == pytest.approx(one.best_valid, rel=1e-5)
+
+
+def test_patience_stops_a_run_that_no_longer_improves(tmp_path):
+    one = student(steps=400)
+    one.learning_rate = 1e-9
+    tiny_loop(tmp_path, [one], patience=2, eval_every=2).run()
+    summary = one.summary("fp32")
+    assert summary.stopped_early
+    assert summary.steps_run < 40
+
+
+def test_pure_distillation_moves_a_student_to_its_teacher(tmp_path):
+    taught = student(steps=40, seed=1)
+    tiny_loop(tmp_path / "teacher", [taught]).run()
+    teacher = taught.model
+    one = student(steps=40, distillation=1.0, seed=2)
+    context = tiny_data().valid[:, :64]
+
+    def gap():
+        with torch.no_grad():
+            ours = one.model.forecast(context, 16).mean
+            return float((ours - teacher.forecast(context, 16).mean).square().mean())
+
+    before = gap()
+    tiny_loop(tmp_path, [one], teacher=teacher).run()
+    assert gap() < before
+
+
+def test_accumulated_micro_batches_equal_one_step_of_their_mean(tmp_path):
+    one, again = student(steps=3), student(steps=3)
+    tiny_loop(tmp_path / "a", [one], accumulation=2, batch_size=4).run()
+    tiny_loop(tmp_path / "b", [again], accumulation=2, batch_size=4).run()
+    assert same(one, again)
+    assert one.steps_run == 3
+
+
+def test_activation_checkpointing_changes_nothing_but_memory(tmp_path):
+    plain, saving = student(steps=4), student(steps=4)
+    tiny_loop(tmp_path / "a", [plain]).run()
+    tiny_loop(tmp_path / "b", [saving], activation_checkpointing=True).run()
+    for a, b in zip(weights(plain), weights(saving), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_learning_rate_warms_up_and_decays_to_a_tenth():
+    rates = [learning_rate_at(s, steps=100, peak=1.0, warmup_share=0.1) for s in range(1, 101)]
+    assert rates[9] == 1.0
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1)
+
+
+def test_golden_losses_do_not_drift(tmp_path):
+    """A refactor must leave the numbers alone; a change on purpose states them anew."""
+    one = student(steps=4)
+    tiny_loop(tmp_path, [one]).run()
+    losses = [row["train_loss"] for row in one.history]
+    assert losses == pytest.approx(GOLDEN_LOSSES, rel=1e-3)
+
+
+GOLDEN_LOSSES = [0.74130, 0.51320, 0.42641, 0.40669]
