@@ -19,7 +19,8 @@ from tasks.artifacts import Profile, write_atomically
 from tasks.data.prepared import audit
 from tasks.data.register import register
 from tasks.errors import ParamsError
-from tasks.params import Dataset, Name, Params, load_params
+from tasks.params import Params, load_params
+from tasks.sections import Dataset, Name
 
 
 def dataset_entry(options: dict[str, Any]) -> Dataset:

@@ -16,7 +16,8 @@ from typing import IO, Final
 from flows.environment import state_folder
 from flows.errors import FlowError
 from tasks.errors import DataError
-from tasks.params import Dataset, Params
+from tasks.params import Params
+from tasks.sections import Dataset
 
 MIRROR_VARIABLE: Final = "FEWLAYERS_MIRROR"
 TIMEOUT_SECONDS: Final = 60

@@ -30,7 +30,8 @@ from flows.fetch import NetworkError, datasets_to_fetch, fetch, raw_folder
 from flows.progress import parse_progress
 from flows.repair import keep_lock, mend
 from tasks.errors import FewlayersError
-from tasks.params import Dataset, Params, load_params
+from tasks.params import Params, load_params
+from tasks.sections import Dataset
 
 RETRY_SECONDS: Final = [2.0, 10.0, 30.0]
 RAW_PREFIX: Final = "data/raw/"
@@ -77,8 +78,10 @@ def _refresh(root: Path) -> State[Any]:
         except BaseException:
             processes.stop_all()
             raise
-    artifacts.show_report(root)
-    return _verdict(states)
+    verdict = _verdict(states)
+    if verdict.is_completed():  # else the report is that of an earlier run
+        artifacts.show_report(root)
+    return verdict
 
 
 @contextmanager

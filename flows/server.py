@@ -71,6 +71,7 @@ def start_server(root: Path, *, port: int, is_lasting: bool) -> Iterator[str]:
                "--host", HOST, "--port", str(port), *switches]  # fmt: skip
     environment = base_environment() | prefect_environment(root)
     environment.pop("PREFECT_API_URL", None)
+    environment["PREFECT_SERVER_UI_API_URL"] = api  # else the pages look for port 4200
     with (home / "server.log").open("wb") as output:
         child = Child(command, folder=home, environment=environment, output=output)
         try:

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.errors import ArtifactError
-from tasks.params import Scale
+from tasks.sections import Scale
 
 Verdict = Literal["superior", "non-inferior", "inconclusive", "inferior"]
 Recommendation = Literal["take the pruned model", "train a shallow one", "keep the full one"]

@@ -11,8 +11,9 @@ from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_mask
 from tasks.models.build import build_model
 from tasks.models.checkpoint import load_model
 from tasks.models.native import NativeModel
-from tasks.params import Params, RandomStart, Scale
+from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
+from tasks.sections import RandomStart, Scale
 from tasks.training.fit import training_data, write_timing
 from tasks.training.healing import heal, healing_recipe, pruned_student
 from tasks.training.recipe import Student
@@ -71,7 +72,9 @@ def main(argv: list[str]) -> None:
     ]
     everything = range(full.num_blocks)
     students += [
-        pruned_student("full_extra", full, everything, steps=healing.steps, rate=rate, distillation=0),
+        pruned_student(
+            "full_extra", full, everything, steps=healing.steps, rate=rate, distillation=0
+        ),
         Student(
             name="scratch",
             model=scratch_model(params, args.model, start.scale, len(pruned.keep)).to(device),
@@ -100,11 +103,13 @@ def save_controls(
     for student in students:
         keep = keeps.get(student.name)
         student.model.save(folder / student.name)
-        ControlSummary.model_validate({
-            "name": student.name,
-            "keep": None if keep is None else list(keep),
-            "training": student.summary(precision),  # type: ignore[arg-type]
-        }).write(folder / student.name / "control.json")
+        ControlSummary.model_validate(
+            {
+                "name": student.name,
+                "keep": None if keep is None else list(keep),
+                "training": student.summary(precision),  # type: ignore[arg-type]
+            }
+        ).write(folder / student.name / "control.json")
 
 
 if __name__ == "__main__":

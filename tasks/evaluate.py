@@ -39,8 +39,9 @@ from tasks.metrics.judge import Compared, compare_with_all, sample_forecasts, st
 from tasks.metrics.panel import Forecaster, Panel, middles, window_table
 from tasks.models.checkpoint import load_model
 from tasks.models.interface import ForecastModel
-from tasks.params import Params, PretrainedStart
+from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
+from tasks.sections import PretrainedStart
 
 LINEAR_WINDOWS = 20_000
 NEEDED_CONTROLS = ("full_extra", "random_0", "scratch")

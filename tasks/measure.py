@@ -25,8 +25,9 @@ from tasks.metrics.latency import interleaved_seconds, latency_of, torch_threads
 from tasks.metrics.memory import peak_bytes
 from tasks.models.checkpoint import load_model
 from tasks.models.interface import ForecastModel
-from tasks.params import Measure, Params
+from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
+from tasks.sections import Measure
 
 CPU_INFO = Path("/proc/cpuinfo")
 

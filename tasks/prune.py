@@ -13,9 +13,7 @@ from tasks.training.loop import validation_mse
 
 def main(argv: list[str]) -> None:
     """models/full/DATASET/MODEL + search.json -> models/pruned/DATASET/MODEL."""
-    parser = stage_parser(
-        "tasks.prune", "Prunes and heals a model.", selects=["dataset", "model"]
-    )
+    parser = stage_parser("tasks.prune", "Prunes and heals a model.", selects=["dataset", "model"])
     args = parser.parse_args(argv)
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
@@ -48,15 +46,17 @@ def main(argv: list[str]) -> None:
     best = min(students, key=lambda student: student.best_valid)
     folder = Path("models/pruned") / pair
     best.model.save(folder)
-    PruneSummary.model_validate({
-        "keep": keep,
-        "valid_mse_unhealed": unhealed,
-        "options": [
-            HealedOption.model_validate({"name": s.name, "training": s.summary(loop.precision)})
-            for s in students
-        ],
-        "chosen": best.name,
-    }).write(folder / "prune.json")
+    PruneSummary.model_validate(
+        {
+            "keep": keep,
+            "valid_mse_unhealed": unhealed,
+            "options": [
+                HealedOption.model_validate({"name": s.name, "training": s.summary(loop.precision)})
+                for s in students
+            ],
+            "chosen": best.name,
+        }
+    ).write(folder / "prune.json")
     write_history(Path("plots/heal") / f"{pair}.csv", loop)
     write_timing("prune", pair, started)
     loop.discard_state()

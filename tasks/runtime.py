@@ -3,21 +3,20 @@
 import argparse
 import ctypes
 import logging
-import os
-import random
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-import numpy as np
-import torch
 from rich.progress import Progress as RichProgress
 
 from tasks.errors import FewlayersError, ParamsError
 from tasks.params import Params, load_params
+
+if TYPE_CHECKING:
+    import torch  # imported late: reading and checking data start without it
 
 PR_SET_PDEATHSIG = 1
 PLAIN_SECONDS = 2.0
@@ -53,7 +52,9 @@ def _stop(_signal: int, _frame: object) -> NoReturn:
     raise SystemExit(143)
 
 
-def stage_parser(module: str, description: str, *, selects: Iterable[str]) -> argparse.ArgumentParser:
+def stage_parser(
+    module: str, description: str, *, selects: Iterable[str]
+) -> argparse.ArgumentParser:
     """The command line of a stage: options select work, params.yaml holds the values.
 
     Args:
@@ -63,7 +64,7 @@ def stage_parser(module: str, description: str, *, selects: Iterable[str]) -> ar
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
-        description=f"{description} Values come from params.yaml; dvc.yaml says what depends on it.",
+        description=f"{description} Values come from params.yaml; dvc.yaml tells dependencies.",
     )
     for name in selects:
         parser.add_argument(f"--{name}", required=True, help=f"a {name} named in params.yaml")
@@ -91,16 +92,9 @@ def load_selected(*, datasets: Iterable[str] = (), models: Iterable[str] = ()) -
 
 
 def set_threads(threads: int) -> None:
-    """Sets torch's threads inside one operation; between operations one."""
-    torch.set_num_threads(threads)
-
-
-def seed_everything(seed: int) -> torch.Generator:
-    """Seeds torch, numpy and random; returns a CPU generator with the same seed."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries below us use the global state
-    torch.manual_seed(seed)
-    return torch.Generator().manual_seed(seed)
+    """Sets torch's threads; a stage that has not imported torch does without it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
 
 
 def seed_for(seed: int, *parts: str | int) -> int:
@@ -111,8 +105,10 @@ def seed_for(seed: int, *parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF
 
 
-def pick_device(choice: str) -> torch.device:
+def pick_device(choice: str) -> "torch.device":
     """The device asked for; `auto` takes CUDA where there is one. Raises ParamsError."""
+    import torch
+
     has_cuda = torch.cuda.is_available()
     if choice == "cuda" and not has_cuda:
         raise ParamsError("runtime.device is 'cuda' but torch sees no CUDA device; set it to auto")
@@ -154,14 +150,3 @@ class Progress:
         if done >= self.total or now - self.last >= PLAIN_SECONDS:
             self.last = now
             print(f"{self.what}: {done}/{self.total} {text}".rstrip(), flush=True)
-
-
-def environment_int(name: str, default: int) -> int:
-    """An integer environment variable. Raises ParamsError when it is not one."""
-    text = os.environ.get(name)
-    if text is None:
-        return default
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ParamsError(f"environment variable {name} must be an integer; got {text!r}") from error

@@ -11,7 +11,7 @@ from tasks.data.windows import training_windows, validation_windows
 from tasks.models.backbones import backbone_config
 from tasks.models.interface import LossSpec
 from tasks.models.native import NativeConfig, NativeModel
-from tasks.params import Scale
+from tasks.sections import Scale
 from tasks.training.fit import TrainingData
 from tasks.training.loop import Loop
 from tasks.training.recipe import Recipe, Student
@@ -51,7 +51,9 @@ def tiny_series(length: int = 600, channels: int = 3, seed: int = 0) -> SeriesSe
     """Noisy waves; the last fifth is validation."""
     rng = np.random.default_rng(seed)
     time = np.arange(length)
-    waves = [np.sin(time / (4 + one)) + 0.1 * rng.standard_normal(length) for one in range(channels)]
+    waves = [
+        np.sin(time / (4 + one)) + 0.1 * rng.standard_normal(length) for one in range(channels)
+    ]
     series = tuple(
         Series(f"channel{one}", one * length, length, length * 4 // 5, 0.0, 1.0)
         for one in range(channels)

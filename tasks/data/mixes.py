@@ -10,7 +10,7 @@ from tasks.artifacts import Artifact
 from tasks.data.series import Series, SeriesSet, load_series
 from tasks.data.windows import concatenate
 from tasks.errors import ArtifactError
-from tasks.params import Mix
+from tasks.sections import Mix
 
 Weight = Callable[[Series], float]
 

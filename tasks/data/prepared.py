@@ -15,7 +15,7 @@ from tasks.data.series import Series, SeriesSet
 from tasks.data.sources import Source, read_source
 from tasks.data.splits import Bounds, check_fits, rows_needed, split_rows
 from tasks.errors import DataError
-from tasks.params import Dataset, Windows
+from tasks.sections import Dataset, Windows
 
 MAX_VANISHED_SHARE = 0.1
 PADDING_KEPT = 8  # a corpus window shows at least so many values of its series

@@ -13,7 +13,8 @@ from ruamel.yaml.tokens import CommentToken
 
 from tasks.artifacts import write_atomically
 from tasks.errors import ParamsError
-from tasks.params import NAME_PATTERN, read_yaml, validate_params
+from tasks.params import read_yaml, validate_params
+from tasks.sections import NAME_PATTERN
 
 WIDTH = 10_000  # no line is broken
 

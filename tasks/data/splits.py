@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tasks.errors import DataError
-from tasks.params import Split, Windows
+from tasks.sections import Split, Windows
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,13 @@ Range = Callable[[Series], tuple[int, int]]
 
 
 def _windows(
-    data: SeriesSet, context: int, horizon: int, ranges: Range, *, what: str, stride: int = 1,
+    data: SeriesSet,
+    context: int,
+    horizon: int,
+    ranges: Range,
+    *,
+    what: str,
+    stride: int = 1,
     weight: Callable[[Series], float] | None = None,
 ) -> WindowSet:
     """Windows whose start lies in [low, high) of each series, `low, high = ranges(series)`."""
@@ -98,7 +104,11 @@ def _windows(
 
 
 def training_windows(
-    data: SeriesSet, context: int, horizon: int, *, share: float = 1.0,
+    data: SeriesSet,
+    context: int,
+    horizon: int,
+    *,
+    share: float = 1.0,
     weight: Callable[[Series], float] | None = None,
 ) -> WindowSet:
     """Windows that end before the validation range, from the last `share` of the training rows.

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from tasks.figures import style
 from tasks.figures.numbers import format_count
 from tasks.figures.summary import SummaryRow
-from tasks.params import ModelEntry
+from tasks.sections import ModelEntry
 
 CLOSE = 1.25  # sizes within this ratio share a tick
 

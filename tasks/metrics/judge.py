@@ -18,7 +18,7 @@ from tasks.metrics.paired import (
     errors_by_offset,
 )
 from tasks.metrics.panel import Outcome
-from tasks.params import Evaluation as EvaluationParams
+from tasks.sections import Evaluation as EvaluationParams
 
 DECIMALS = 6
 

@@ -15,7 +15,7 @@ from transformers import (
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from tasks.models.stacks import Stack
-from tasks.params import Scale
+from tasks.sections import Scale
 
 BackboneName = Literal["gpt2", "qwen3"]
 
@@ -32,7 +32,7 @@ def initializer_range(width: int) -> float:
 
     It scales with 1/sqrt(width), so that activations start alike at every width.
     """
-    return 0.02 * (768 / width) ** 0.5
+    return float(0.02 * (768 / width) ** 0.5)
 
 
 def backbone_config(backbone: BackboneName, scale: Scale, num_tokens: int) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def build_backbone(backbone: BackboneName, data: dict[str, Any]) -> PreTrainedMo
     """The decoder with random weights, attention through scaled_dot_product_attention."""
     config = CONFIGS[backbone].from_dict(dict(data))
     config.use_cache = False
-    config._attn_implementation = "sdpa"  # noqa: SLF001 - the only way beside from_pretrained
+    config._attn_implementation = "sdpa"
     model = MODELS[backbone](config)
     for module in model.modules():
         if type(module) is Qwen3RMSNorm:

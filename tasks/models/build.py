@@ -14,7 +14,7 @@ from tasks.errors import CheckpointError
 from tasks.models.backbones import MODELS, STACKS, BackboneName, backbone_config, config_data
 from tasks.models.checkpoint import load_model, sha256_of
 from tasks.models.native import NativeConfig, NativeModel
-from tasks.params import FolderStart, HubStart, ModelEntry, PretrainedStart, Scale, Windows
+from tasks.sections import FolderStart, HubStart, ModelEntry, PretrainedStart, Scale, Windows
 
 CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
 
@@ -49,9 +49,7 @@ def build_model(
     return NativeModel(config.model_copy(update={"backbone_config": data})), {}
 
 
-def _native_config(
-    entry: ModelEntry, scale: Scale, windows: Windows, origin: str
-) -> NativeConfig:
+def _native_config(entry: ModelEntry, scale: Scale, windows: Windows, origin: str) -> NativeConfig:
     return NativeConfig(
         family=entry.family,
         backbone=entry.backbone or scale.backbone,
@@ -119,7 +117,7 @@ def _load_backbone(backbone: BackboneName, folder: Path) -> PreTrainedModel:
             f"backbones: {', '.join(STACKS)}"
         )
     try:
-        model, info = MODELS[backbone].from_pretrained(
+        loaded: Any = MODELS[backbone].from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
@@ -129,6 +127,7 @@ def _load_backbone(backbone: BackboneName, folder: Path) -> PreTrainedModel:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not loadable: {' '.join(str(error).split())}") from error
+    model, info = loaded
     missing = sorted(info["missing_keys"]) + [str(k) for k in info["mismatched_keys"]]
     extra = sorted(key for key in info["unexpected_keys"] if not key.startswith("lm_head"))
     if missing or extra:
@@ -136,6 +135,5 @@ def _load_backbone(backbone: BackboneName, folder: Path) -> PreTrainedModel:
             f"{folder}: not a whole {backbone} checkpoint; missing {missing[:3]}, "
             f"unexpected {extra[:3]}"
         )
+    assert isinstance(model, PreTrainedModel)
     return model
-
-

@@ -6,6 +6,7 @@ is refused, because safetensors checks structure, not content.
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -39,7 +40,7 @@ def save_native(model: NativeModel, folder: Path) -> None:
         target[rest if part == BACKBONE else key] = tensor.detach().cpu().contiguous()
     files = {WEIGHTS: own, f"{BACKBONE}/{WEIGHTS}": backbone}
     for name, tensors in files.items():
-        write_atomically(folder / name, lambda path, t=tensors: save_file(t, path, METADATA))
+        write_atomically(folder / name, partial(save_file, tensors, metadata=METADATA))
     config = model.backbone.config.to_dict() | {"architectures": [type(model.backbone).__name__]}
     write_text(folder / BACKBONE / "config.json", json.dumps(config, indent=1) + "\n")
     data = {
@@ -89,7 +90,9 @@ def load_model(folder: Path) -> NativeModel:
         hashes = dict(data["sha256"])
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: not a model config ({reason}); run its stage again") from error
+        raise CheckpointError(
+            f"{path}: not a model config ({reason}); run its stage again"
+        ) from error
     tensors = load_weights(folder / WEIGHTS, hashes.get(WEIGHTS))
     name = f"{BACKBONE}/{WEIGHTS}"
     backbone = load_weights(folder / name, hashes.get(name))

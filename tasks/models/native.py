@@ -118,7 +118,7 @@ class NativeModel(nn.Module):
         """Counts "all", "blocks" and "used" (without the token embedding, which is bypassed)."""
         total = sum(p.numel() for p in self.parameters())
         blocks = sum(p.numel() for p in self._stack_blocks().parameters())
-        unused = self.backbone.get_input_embeddings().weight.numel()
+        unused = sum(p.numel() for p in self.backbone.get_input_embeddings().parameters())
         return {"all": total, "blocks": blocks, "used": total - unused}
 
     def with_blocks(self, keep: Sequence[int]) -> Self:
@@ -165,7 +165,7 @@ class NativeModel(nn.Module):
     @contextmanager
     def skipping(self, dropped: Sequence[int]) -> Iterator[None]:
         """Inside the context the dropped blocks run but change nothing (the exactness oracle)."""
-        with skipped(self._stack_blocks(), check_keep(dropped, self.num_blocks, "the model")):
+        with skipped(list(self._stack_blocks()), check_keep(dropped, self.num_blocks, "the model")):
             yield
 
     def _normalise(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -194,8 +194,9 @@ class NativeModel(nn.Module):
     def _run(self, normalised: Tensor, missing: Tensor) -> Float[Tensor, "B positions H"]:
         hidden = self._decode(normalised, missing).last_hidden_state
         if self.config.head == "flatten":
-            return self.head(hidden.flatten(1))[:, None]  # [B, 1, H]
-        return self.head(hidden)  # [B, N, H]
+            hidden = hidden.flatten(1)[:, None]
+        forecast: Tensor = self.head(hidden)  # [B, positions, H]
+        return forecast
 
     def outputs(self, window: Float[Tensor, "B length"]) -> Outputs:
         """Predictions and targets on windows of context + horizon values, NaN = missing."""

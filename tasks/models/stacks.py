@@ -83,9 +83,7 @@ def skipped(blocks: Sequence[nn.Module], dropped: Sequence[int]) -> Iterator[Non
         output[next(iter(output.keys()))] = hidden
         return output
 
-    hooks = [
-        blocks[index].register_forward_hook(put_back, with_kwargs=True) for index in dropped
-    ]
+    hooks = [blocks[index].register_forward_hook(put_back, with_kwargs=True) for index in dropped]
     try:
         yield
     finally:

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float
 
 from tasks.artifacts import Score
-from tasks.params import FewLayer
 from tasks.scorers.activations import Activations
+from tasks.sections import FewLayer
 
 
 def few_layer(activations: Activations, options: FewLayer) -> Score:

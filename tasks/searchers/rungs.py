@@ -44,9 +44,7 @@ def rank_correlation(before: Sequence[float], after: Sequence[float]) -> float |
     return float(kendalltau(before, after).statistic)
 
 
-def choose(
-    healed: dict[Mask, float], full_error: float, margin: float
-) -> tuple[Mask, bool, str]:
+def choose(healed: dict[Mask, float], full_error: float, margin: float) -> tuple[Mask, bool, str]:
     """The smallest mask whose healed error is within the margin, else the best one.
 
     Args:
@@ -61,14 +59,20 @@ def choose(
     ordered = sorted(healed, key=lambda mask: (len(mask), healed[mask], mask))
     for mask in ordered:
         if healed[mask] <= limit:
-            return mask, True, (
-                f"the smallest mask whose healed validation error ({healed[mask]:.4f}) is within "
-                f"{margin:.0%} of the full model's ({full_error:.4f})"
+            return (
+                mask,
+                True,
+                (
+                    f"the smallest mask whose healed validation error ({healed[mask]:.4f}) is "
+                    f"within {margin:.0%} of the full model's ({full_error:.4f})"
+                ),
             )
     best = min(ordered, key=lambda mask: healed[mask])
-    return best, False, (
-        f"no mask came within {margin:.0%} of the full model's validation error "
-        f"({full_error:.4f}); this is the best of the front ({healed[best]:.4f})"
+    return (
+        best,
+        False,
+        (
+            f"no mask came within {margin:.0%} of the full model's validation error "
+            f"({full_error:.4f}); this is the best of the front ({healed[best]:.4f})"
+        ),
     )
-
-

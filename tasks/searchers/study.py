@@ -11,12 +11,12 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tasks.masks.mask import Mask, count_masks, format_mask
-from tasks.params import Search
 from tasks.runtime import Progress, seed_for
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.journal import open_journal
 from tasks.searchers.samplers import make_sampler
 from tasks.searchers.space import decode, distributions, encode, suggest
+from tasks.sections import Search
 
 SOURCE = "source"
 
@@ -132,14 +132,16 @@ def trials_frame(trials: Sequence[FrozenTrial], num_blocks: int) -> pd.DataFrame
     rows = []
     for number, trial in enumerate(trials):
         mask = decode(trial.params, num_blocks)
-        rows.append({
-            "number": number,
-            "keep": format_mask(mask),
-            "num_kept": len(mask),
-            "source": trial.user_attrs[SOURCE],
-            "valid_mse": trial.values[0],
-            "cost": trial.values[1],
-        })
+        rows.append(
+            {
+                "number": number,
+                "keep": format_mask(mask),
+                "num_kept": len(mask),
+                "source": trial.user_attrs[SOURCE],
+                "valid_mse": trial.values[0],
+                "cost": trial.values[1],
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -12,7 +12,8 @@ from tasks.artifacts import Timing, TrainingSummary, write_csv
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.native import NativeModel
-from tasks.params import Params, Training
+from tasks.params import Params
+from tasks.sections import Training
 from tasks.training.loop import Loop
 from tasks.training.recipe import Recipe, Student
 
@@ -73,5 +74,3 @@ def write_timing(stage: str, name: str, started: float, **parts: float) -> None:
     """Seconds since `started` (time.perf_counter) and of named parts: timings/STAGE/NAME.json."""
     seconds = {"all": time.perf_counter() - started, **parts}
     Timing(seconds=seconds).write(Path("timings") / stage / f"{name}.json")
-
-

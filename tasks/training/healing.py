@@ -1,11 +1,11 @@
 """Healing: fine-tuning masks of a model after pruning, several of them on the same batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tasks.models.native import NativeModel
-from tasks.params import Healing, Training
+from tasks.sections import Healing, Training
 from tasks.training.fit import TrainingData
 from tasks.training.loop import Loop
 from tasks.training.recipe import Recipe, Student, recipe_of
@@ -18,7 +18,13 @@ def healing_recipe(training: Training, healing: Healing, *, seed: int) -> Recipe
 
 
 def pruned_student(
-    name: str, full: NativeModel, keep: Sequence[int], *, steps: int, rate: float, distillation: float
+    name: str,
+    full: NativeModel,
+    keep: Sequence[int],
+    *,
+    steps: int,
+    rate: float,
+    distillation: float,
 ) -> Student:
     """A student that starts as the full model with just the kept blocks."""
     return Student(
@@ -51,8 +57,3 @@ def heal(
     )
     loop.run()
     return loop
-
-
-def errors_of(loop: Loop) -> Mapping[str, float]:
-    """The best validation error of every student, by name."""
-    return {student.name: student.best_valid for student in loop.students}

@@ -73,6 +73,7 @@ class Loop:
                 if step % self.recipe.checkpoint_every == 0:
                     save_state(self.state_folder, step, mark, self.students)
                 progress.update(step, self._text())
+            save_state(self.state_folder, step, mark, self.students)
             if step < total:
                 progress.update(total, f"stopped early at step {step}; {self._text()}")
         for student in self.students:
@@ -114,13 +115,15 @@ class Loop:
         for student in active:
             rate = self._update(student, step)
             student.steps_run = step
-            student.history.append({
-                "option": student.name,
-                "step": step,
-                "learning_rate": rate,
-                "train_loss": losses[student.name],
-                "valid_mse": None,
-            })
+            student.history.append(
+                {
+                    "option": student.name,
+                    "step": step,
+                    "learning_rate": rate,
+                    "train_loss": losses[student.name],
+                    "valid_mse": None,
+                }
+            )
         if step % self.recipe.eval_every == 0 or any(step == s.steps for s in active):
             self._evaluate(step)
         for student in active:

@@ -25,9 +25,11 @@ def pick_precision(
         return choice
     if batch.device.type != "cuda" or not torch.cuda.is_bf16_supported():
         return "fp32"
-    return "bf16" if step_seconds(model, batch, bf16=True) < step_seconds(
-        model, batch, bf16=False
-    ) else "fp32"
+    return (
+        "bf16"
+        if step_seconds(model, batch, bf16=True) < step_seconds(model, batch, bf16=False)
+        else "fp32"
+    )
 
 
 def step_seconds(model: NativeModel, batch: Tensor, *, bf16: bool) -> float:

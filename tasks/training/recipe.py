@@ -9,7 +9,7 @@ from torch import Tensor
 from tasks.artifacts import TrainingSummary
 from tasks.models.interface import LossSpec
 from tasks.models.native import NativeModel
-from tasks.params import Training
+from tasks.sections import Training
 from tasks.training.optimizer import adamw
 
 

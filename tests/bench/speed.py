@@ -39,8 +39,12 @@ def training_step_ratio(params: Params, folder: Path) -> float:
         data = tiny_series(length=6000)
         loop.windows = training_windows(data, CONTEXT, HORIZON)
         minimal = Minimal(
-            blocks=scale.blocks, width=scale.width, heads=scale.heads,
-            context=CONTEXT, patch=entry.patch, horizon=HORIZON,
+            blocks=scale.blocks,
+            width=scale.width,
+            heads=scale.heads,
+            context=CONTEXT,
+            patch=entry.patch,
+            horizon=HORIZON,
         )
         optimizer = torch.optim.AdamW(minimal.parameters(), lr=1e-3, fused=True)
         index = loop.windows.draw(64, torch.Generator().manual_seed(0))
@@ -77,6 +81,8 @@ def pruned_speedup(params: Params) -> float:
                 "full": lambda: full.forecast(context, HORIZON),
                 "pruned": lambda: pruned.forecast(context, HORIZON),
             },
-            repeats=STEPS, warmup=3, device=torch.device("cpu"),
+            repeats=STEPS,
+            warmup=3,
+            device=torch.device("cpu"),
         )
     return median(seconds["full"]) / median(seconds["pruned"])

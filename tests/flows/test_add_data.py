@@ -101,9 +101,7 @@ def test_named_entry_is_added_by_name_alone(
 
 
 def test_unknown_name_without_a_file_lists_the_known(project: Workspace) -> None:
-    with pytest.raises(
-        FlowError, match=r"no entry 'etth1'; give a FILE or URL, or one of: none"
-    ):
+    with pytest.raises(FlowError, match=r"no entry 'etth1'; give a FILE or URL, or one of: none"):
         add_data(project.root, "etth1", None, {})
 
 

@@ -10,7 +10,8 @@ import pytest
 from flows.errors import FlowError
 from flows.fetch import content_sha256, datasets_to_fetch, fetch
 from tasks.errors import DataError
-from tasks.params import Dataset, load_params
+from tasks.params import load_params
+from tasks.sections import Dataset
 from tests.flows.support import PARAMS
 
 CONTENT = b"date,load\n2024-01-01,1\n"

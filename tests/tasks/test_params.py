@@ -8,15 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks.errors import ParamsError
-from tasks.params import (
-    MAX_PARAMS_BYTES,
-    Split,
-    Training,
-    load_params,
-    load_preset,
-    merge,
-    validate_params,
-)
+from tasks.params import MAX_PARAMS_BYTES, load_params, load_preset, merge, validate_params
+from tasks.sections import Split, Training
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +6,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.data.sources import Source, read_source
 from tasks.errors import DataError
-from tasks.params import Dataset
+from tasks.sections import Dataset
 
 
 def frame_of(rows: int = 60, start: str = "2024-01-01") -> pd.DataFrame:
@@ -204,3 +207,28 @@ def test_other_files_are_no_collection(tmp_path: Path) -> None:
     frame_of().to_parquet(tmp_path / "x.parquet")
     with pytest.raises(DataError, match=r"needs the columns .*'dataset' is not there"):
         read(tmp_path, kind="collection")
+
+
+SOUND = frame_of().to_csv(index=False).encode()
+PIECES = [b",", b"\n", b'"', b";", b"\t", b"-", b"9", b".", b"e", b"inf", b"\xff", b"\r", b"\0",
+          b" ", b"Z", b"1e308", b""]  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(SOUND)), st.sampled_from(PIECES)), max_size=4),
+    st.sampled_from([{}, {"time_zone": "Europe/Berlin"}, {"decimal": ","}, {"freq": "MS"}]),
+)
+def test_damaged_text_is_read_or_refused_and_nothing_else(
+    changes: list[tuple[int, bytes]], settings: dict[str, str]
+) -> None:
+    data = SOUND
+    for place, piece in changes:
+        data = data[:place] + piece + data[place + 1 :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.csv"
+        path.write_bytes(data)
+        try:
+            source = read(path, **settings)
+        except DataError:
+            return
+    assert {len(one.values) for one in source.series} == {source.rows}

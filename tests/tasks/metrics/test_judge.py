@@ -9,7 +9,7 @@ from tasks.data.series import Series, SeriesSet
 from tasks.data.windows import test_windows as windows_of_test
 from tasks.metrics.judge import compare_with_all, sample_forecasts, step_table
 from tasks.metrics.panel import Outcome, middles, window_table
-from tasks.params import Evaluation
+from tasks.sections import Evaluation
 
 CONTEXT, HORIZON = 6, 2
 SETTINGS = Evaluation(bootstrap_samples=100)

@@ -15,7 +15,7 @@ from tasks.artifacts import (
 from tasks.data.series import Series, SeriesSet
 from tasks.models.backbones import backbone_config
 from tasks.models.native import NativeConfig, NativeModel
-from tasks.params import Scale
+from tasks.sections import Scale
 
 CONTEXT, HORIZON, SEASON = 32, 8, 12
 ROWS, TRAIN, VALID = 900, 600, 120

@@ -9,7 +9,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3Model
 from tasks.errors import CheckpointError
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
-from tasks.params import ModelEntry, Scale, Windows, load_params
+from tasks.params import load_params
+from tasks.sections import ModelEntry, Scale, Windows
 from tests.tiny import tiny_model
 
 WINDOWS = Windows(context=64, horizon=16)
@@ -62,8 +63,15 @@ def test_a_pretrained_start_takes_the_other_entrys_weights(tmp_path):
 
 def spoil_backbone_kind(folder):
     config = Qwen3Config(
-        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=2,
-        head_dim=8, intermediate_size=32, vocab_size=20, bos_token_id=0, eos_token_id=0,
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=32,
+        vocab_size=20,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     Qwen3Model(config).save_pretrained(folder)
 
@@ -112,9 +120,7 @@ def test_gpt2_scales_have_the_papers_sizes(scale, total, in_blocks):
     paper = Windows(context=336, horizon=96)
     flat = entry({"kind": "random"}, head="flatten", stride=8)
     with torch.device("meta"):
-        model, _ = build_model(
-            flat, load_params().scales[scale], paper, seed=0, pretrained=Path()
-        )
+        model, _ = build_model(flat, load_params().scales[scale], paper, seed=0, pretrained=Path())
     counts = model.parameter_counts()
     embeddings = (50257 - 1) * 768 + (1024 - model.config.num_tokens) * 768
     assert counts["blocks"] / 1e6 == pytest.approx(in_blocks, abs=0.1)

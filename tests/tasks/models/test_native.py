@@ -52,7 +52,9 @@ def test_saved_model_loads_strictly_and_can_be_pruned_again(backbone, head, tmp_
     assert torch.equal(forecast(loaded), forecast(model))
     again = loaded.with_blocks((0, 2))
     assert again.kept == (1, 4)
-    assert torch.equal(forecast(again), forecast(tiny_model(backbone, head=head).with_blocks((1, 4))))
+    assert torch.equal(
+        forecast(again), forecast(tiny_model(backbone, head=head).with_blocks((1, 4)))
+    )
 
 
 @pytest.mark.parametrize("backbone", ["gpt2", "qwen3"])

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from tasks.models.native import Trace
-from tasks.params import FewLayer
 from tasks.scorers.activations import collect, linear_cka, query_diversity
 from tasks.scorers.block_influence import block_influence
 from tasks.scorers.few_layer import automatic_count, few_layer, inter_layer_shift, min_max
 from tasks.scorers.removal_loss import removal_loss
+from tasks.sections import FewLayer
 from tasks.training.loop import validation_mse
 from tests.tiny import CONTEXT, tiny_model, tiny_windows
 

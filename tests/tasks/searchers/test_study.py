@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from tasks.masks.mask import parse_mask, top_mask
-from tasks.params import Search
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.journal import mend_journal
 from tasks.searchers.rungs import Entry, choose, pick_candidates, rank_correlation
 from tasks.searchers.space import decode, encode
 from tasks.searchers.study import Plan, pareto_front, run_study
+from tasks.sections import Search
 from tests.tiny import tiny_model, tiny_windows
 
 WINDOWS = tiny_windows(6)
@@ -20,7 +20,12 @@ WINDOWS = tiny_windows(6)
 def plan(sizes=(1, 2), proposals=()):
     costs = [kept / 5 for kept in range(6)]
     return Plan(
-        name="study", num_blocks=5, sizes=list(sizes), proposals=list(proposals), costs=costs, seed=3
+        name="study",
+        num_blocks=5,
+        sizes=list(sizes),
+        proposals=list(proposals),
+        costs=costs,
+        seed=3,
     )
 
 
@@ -46,9 +51,10 @@ class DyingEvaluator(MaskEvaluator):
         return super().error(mask)
 
 
-@pytest.mark.parametrize("mask", itertools.chain.from_iterable(
-    itertools.combinations(range(5), size) for size in (1, 2, 3)
-))
+@pytest.mark.parametrize(
+    "mask",
+    itertools.chain.from_iterable(itertools.combinations(range(5), size) for size in (1, 2, 3)),
+)
 def test_every_mask_can_be_written_as_parameters(mask):
     assert decode(encode(mask, 5), 5) == mask
 
@@ -130,14 +136,16 @@ def test_the_front_holds_what_nothing_beats(tmp_path):
 
 
 def test_candidates_are_the_best_of_each_size_and_every_scores_own():
-    trials = pd.DataFrame({
-        "number": range(6),
-        "keep": ["0", "1", "2", "0 1", "1 2", "0 2"],
-        "num_kept": [1, 1, 1, 2, 2, 2],
-        "source": ["few_layer", "tpe", "tpe", "tpe", "few_layer", "tpe"],
-        "valid_mse": [3.0, 1.0, 2.0, 1.0, 5.0, 2.0],
-        "cost": [0.2] * 3 + [0.4] * 3,
-    })
+    trials = pd.DataFrame(
+        {
+            "number": range(6),
+            "keep": ["0", "1", "2", "0 1", "1 2", "0 2"],
+            "num_kept": [1, 1, 1, 2, 2, 2],
+            "source": ["few_layer", "tpe", "tpe", "tpe", "few_layer", "tpe"],
+            "valid_mse": [3.0, 1.0, 2.0, 1.0, 5.0, 2.0],
+            "cost": [0.2] * 3 + [0.4] * 3,
+        }
+    )
     masks = [entry.mask for entry in pick_candidates(trials, 1, ["few_layer"])]
     assert masks == [(1,), (0,), (0, 1), (1, 2)]
 
@@ -157,7 +165,12 @@ def test_without_a_mask_in_the_margin_the_best_is_taken_and_labelled_so():
 
 @pytest.mark.parametrize(
     ("before", "after", "tau"),
-    [([1, 2, 3], [4, 5, 6], 1.0), ([1, 2, 3], [6, 5, 4], -1.0), ([1], [1], None), ([1, 1], [1, 2], None)],
+    [
+        ([1, 2, 3], [4, 5, 6], 1.0),
+        ([1, 2, 3], [6, 5, 4], -1.0),
+        ([1], [1], None),
+        ([1, 1], [1, 2], None),
+    ],
 )
 def test_rank_correlation(before, after, tau):
     assert rank_correlation(before, after) == tau
