@@ -113,7 +113,8 @@ def _mirrored(name: str, url: str | None) -> list[Path]:
         for file in wanted:
             if (folder / file).is_file():
                 return [folder / file]
-    return sorted((top / name).glob("*.parquet"))
+    beside = (top / name, top.parent / name)  # a collection is a folder of its own
+    return next((files for folder in beside if (files := sorted(folder.glob("*.parquet")))), [])
 
 
 def _download(name: str, url: str | None, place: Path) -> Path:
