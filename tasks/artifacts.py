@@ -190,7 +190,7 @@ class SearchResult(Artifact):
     exhaustive: bool
     num_masks: int  # different masks measured
     num_trials: int
-    full_valid_mse: float  # of the full model as trained
+    full_valid_mse: float  # of the better of the full model and full_extra
     margin: float
     candidates: list[Candidate]
     rank_correlation: float | None  # Kendall's tau, before against after healing, all candidates
@@ -233,7 +233,7 @@ class Errors(Artifact):
 
 
 class Evaluation(Artifact):
-    """`metrics/DATASET/MODEL.json`: every error on the test range and the verdict."""
+    """`evaluation/DATASET/MODEL/evaluation.json`: every error on the test range and the verdict."""
 
     dataset: str
     model: str

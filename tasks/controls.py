@@ -1,12 +1,12 @@
 """Stage `controls`: the null panel, healed exactly as the pruned model was."""
 
+import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tasks.artifacts import ControlSummary, PruneSummary, StartSummary, TrainingSummary
+from tasks.artifacts import PruneSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
 from tasks.models.build import build_model
 from tasks.models.checkpoint import load_model
@@ -15,7 +15,7 @@ from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections import RandomStart, Scale
 from tasks.training.fit import training_data, write_timing
-from tasks.training.healing import heal, healing_recipe, pruned_student
+from tasks.training.healing import heal, healing_recipe, pruned_student, save_control
 from tasks.training.recipe import Student
 
 
@@ -45,7 +45,7 @@ def scratch_model(params: Params, model: str, scale: Scale, size: int) -> Native
 
 
 def main(argv: list[str]) -> None:
-    """models/full + models/pruned/.../prune.json -> models/controls/DATASET/MODEL/NAME."""
+    """models/full, prune.json and search/.../full_extra -> models/controls/DATASET/MODEL/NAME."""
     parser = stage_parser(
         "tasks.controls", "Makes and heals the null panel.", selects=["dataset", "model"]
     )
@@ -70,18 +70,14 @@ def main(argv: list[str]) -> None:
         pruned_student(name, full, mask, steps=healing.steps, rate=rate, distillation=weight)
         for name, mask in masks.items()
     ]
-    everything = range(full.num_blocks)
-    students += [
-        pruned_student(
-            "full_extra", full, everything, steps=healing.steps, rate=rate, distillation=0
-        ),
+    students.append(
         Student(
             name="scratch",
             model=scratch_model(params, args.model, start.scale, len(pruned.keep)).to(device),
             steps=trained.steps_run + healing.steps,
             learning_rate=start.scale.learning_rate,
-        ),
-    ]
+        )
+    )
     loop = heal(
         students,
         healing_recipe(training, healing, seed=seed_for(params.seed, "heal", pair)),
@@ -90,26 +86,12 @@ def main(argv: list[str]) -> None:
         state_folder=Path(".state/controls") / pair,
         what=f"controls {pair}",
     )
-    keeps = {**masks, "full_extra": tuple(everything)}
-    save_controls(Path("models/controls") / pair, students, keeps, loop.precision)
+    folder = Path("models/controls") / pair
+    for student in students:
+        save_control(folder / student.name, student, masks.get(student.name), loop.precision)
+    shutil.copytree(Path("search") / pair / "full_extra", folder / "full_extra", dirs_exist_ok=True)
     write_timing("controls", pair, started)
     loop.discard_state()
-
-
-def save_controls(
-    folder: Path, students: Sequence[Student], keeps: dict[str, Mask], precision: str
-) -> None:
-    """Writes every control's model folder with its control.json."""
-    for student in students:
-        keep = keeps.get(student.name)
-        student.model.save(folder / student.name)
-        ControlSummary.model_validate(
-            {
-                "name": student.name,
-                "keep": None if keep is None else list(keep),
-                "training": student.summary(precision),  # type: ignore[arg-type]
-            }
-        ).write(folder / student.name / "control.json")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from tasks.errors import ArtifactError
 from tasks.metrics.advice import does_selection_add, recommend
 from tasks.metrics.baselines import fit_linear, seasonal_naive
 from tasks.metrics.errors import missing_targets, seasonal_scales
-from tasks.metrics.judge import Compared, compare_with_all, sample_forecasts, step_table
+from tasks.metrics.judge import Compared, compare_with_all, headline, sample_forecasts, step_table
 from tasks.metrics.panel import Forecaster, Panel, middles, window_table
 from tasks.models.checkpoint import load_model
 from tasks.models.interface import ForecastModel
@@ -213,7 +213,7 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
     write_tests(job, comparisons)
     seconds = {"all": time.perf_counter() - started}
     Timing(seconds=seconds).write(Path("timings/evaluate", f"{job.name}.json"))
-    Evaluation(
+    evaluation = Evaluation(
         dataset=dataset,
         model=model,
         family=facts["full_untuned"].family,
@@ -240,7 +240,10 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
         valid_mse=panel.valid_mse,
         recommendation=advice,
         reason=reason,
-    ).write(Path("metrics", f"{job.name}.json"))
+    )
+    evaluation.write(Path("evaluation", job.name, "evaluation.json"))
+    shown = json.dumps(headline(evaluation), indent=1)
+    write_text(Path("metrics", f"{job.name}.json"), shown + "\n")
     log.info(
         "evaluate %s: full %.4f, pruned %.4f (%d of %d blocks): %s, p %.3g; %s",
         *(job.name, errors["full"].mse, errors["pruned"].mse, facts["pruned"].num_blocks),

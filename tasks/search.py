@@ -17,7 +17,7 @@ from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.rungs import choose, pick_candidates
 from tasks.searchers.study import Plan, pareto_front, run_study
 from tasks.training.fit import training_data, write_timing
-from tasks.training.healing import healing_recipe
+from tasks.training.healing import healing_recipe, save_control
 from tasks.training.loop import validation_mse
 from tasks.training.state import fingerprint
 
@@ -58,9 +58,11 @@ def main(argv: list[str]) -> None:
         pick_candidates(trials, options.heal_top, list(scores.scores)),
         options.heal_steps,
     )
-    full_error = validation_mse(model, ladder.data.valid.to(next(model.parameters()).device))
+    as_trained = validation_mse(model, ladder.data.valid.to(next(model.parameters()).device))
+    full_error = min(as_trained, climbed.extra.best_valid)
     mask, within, reason = choose(climbed.full, full_error, options.margin)
     out = Path("search") / pair
+    save_control(out / "full_extra", climbed.extra, range(model.num_blocks), climbed.precision)
     write_csv(out / "trials.csv", trials)
     write_csv(out / "front.csv", pareto_front(trials))
     SearchResult(
@@ -97,7 +99,7 @@ def _ladder(params: Params, dataset: str, name: str, model: NativeModel, state: 
     return Ladder(
         full=model,
         data=training_data(params, dataset, training),
-        recipe=healing_recipe(training, params.healing, seed=seed_for(params.seed, "rungs", pair)),
+        recipe=healing_recipe(training, params.healing, seed=seed_for(params.seed, "heal", pair)),
         healing=params.healing,
         rate=params.healing.learning_rate or scale_rate,
         state=state,

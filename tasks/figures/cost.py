@@ -63,8 +63,8 @@ def validation_error(pair: Pair, name: str) -> float:
     errors |= pair.evaluation.valid_mse
     if name not in errors:
         raise ArtifactError(
-            f"metrics/{pair.dataset}/{pair.model}.json: valid_mse must name {name!r}; "
-            "run `evaluate` again"
+            f"evaluation/{pair.dataset}/{pair.model}/evaluation.json: valid_mse must name "
+            f"{name!r}; run `evaluate` again"
         )
     return errors[name]
 

@@ -74,7 +74,7 @@ def read_pair(root: Path, *, dataset: str, model: str) -> Pair:
         ArtifactError: a file is missing, torn, of another form or of another pair.
     """
     name = Path(dataset, model)
-    evaluation = _read_own(Evaluation, root / "metrics", name)
+    evaluation = _read_own(Evaluation, root / "evaluation" / name, Path("evaluation"))
     search = root / "search" / name
     return Pair(
         dataset=dataset,

@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from tasks.artifacts import Evaluation
 from tasks.data.series import SeriesSet
 from tasks.data.windows import WindowSet
 from tasks.metrics.paired import (
@@ -105,3 +106,18 @@ def sample_forecasts(
 
 def _plain(values: Float[np.ndarray, " length"]) -> list[float | None]:
     return [None if np.isnan(one) else round(float(one), DECIMALS) for one in values]
+
+
+def headline(evaluation: Evaluation) -> dict[str, float | int | str]:
+    """The few numbers that `dvc metrics show` and `dvc metrics diff` print."""
+    return {
+        "mse_full": evaluation.full.mse,
+        "mse_pruned": evaluation.pruned.mse,
+        "mae_full": evaluation.full.mae,
+        "mae_pruned": evaluation.pruned.mae,
+        "difference": evaluation.difference,
+        "p_value": evaluation.p_value,
+        "verdict": evaluation.verdict,
+        "layers_kept": evaluation.layers_kept,
+        "layers_full": evaluation.layers_full,
+    }

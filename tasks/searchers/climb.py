@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from tasks.artifacts import Candidate
 from tasks.masks.mask import Mask, format_mask
@@ -12,7 +13,7 @@ from tasks.sections import Healing
 from tasks.training.fit import TrainingData
 from tasks.training.healing import heal, pruned_student
 from tasks.training.loop import Loop
-from tasks.training.recipe import Recipe
+from tasks.training.recipe import Recipe, Student
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,13 @@ class Ladder:
     state: Path
     what: str
 
-    def rung(self, masks: Sequence[Mask], steps: int, label: str) -> tuple[dict[Mask, float], Loop]:
-        """The best validation error of every mask after `steps` steps of healing."""
+    def rung(
+        self, masks: Sequence[Mask], steps: int, label: str, *, rivals: Sequence[Student] = ()
+    ) -> tuple[dict[Mask, float], Loop]:
+        """The best validation error of every mask after `steps` steps of healing.
+
+        `rivals` are trained along, on the same batches.
+        """
         options = self.healing.options
         weight = self.healing.distillation if "distilled" in options else 0.0
         students = [
@@ -42,6 +48,7 @@ class Ladder:
             )
             for mask in masks
         ]
+        students += rivals
         rhythm = max(1, min(self.recipe.eval_every, steps))
         loop = heal(
             students,
@@ -51,7 +58,7 @@ class Ladder:
             state_folder=self.state / label,
             what=f"{self.what} {label}",
         )
-        errors = [student.best_valid for student in students]
+        errors = [student.best_valid for student in students[: len(masks)]]
         return dict(zip(masks, errors, strict=True)), loop
 
 
@@ -62,6 +69,8 @@ class Climb:
     entries: Sequence[Entry]
     brief: dict[Mask, float]
     full: dict[Mask, float]  # the best of each size only
+    extra: Student  # the full model with the same extra tuning
+    precision: Literal["fp32", "bf16"]
 
     def candidates(self) -> list[Candidate]:
         """The candidates as the search writes them."""
@@ -84,13 +93,26 @@ class Climb:
 
 
 def climb(ladder: Ladder, entries: Sequence[Entry], brief_steps: int) -> Climb:
-    """Heals all candidates briefly, then the best of each size with the whole budget."""
+    """Heals all candidates briefly, then the best of each size with the whole budget.
+
+    The full model gets the same extra tuning on the same batches, because the choice is judged
+    against the better of the two.
+    """
     brief, first = ladder.rung([entry.mask for entry in entries], brief_steps, "short healing")
     best: dict[int, Mask] = {}
     for mask in sorted(brief, key=lambda mask: brief[mask]):
         best.setdefault(len(mask), mask)
     masks = [best[size] for size in sorted(best)]
-    full, second = ladder.rung(masks, ladder.healing.steps, "full healing")
+    steps = ladder.healing.steps
+    extra = pruned_student(
+        "full_extra",
+        ladder.full,
+        range(ladder.full.num_blocks),
+        steps=steps,
+        rate=ladder.rate,
+        distillation=0.0,
+    )
+    full, second = ladder.rung(masks, steps, "full healing", rivals=[extra])
     for loop in (first, second):
         loop.discard_state()
-    return Climb(entries, brief, full)
+    return Climb(entries, brief, full, extra, second.precision)

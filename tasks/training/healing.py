@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+from tasks.artifacts import ControlSummary
 from tasks.models.native import NativeModel
 from tasks.sections import Healing, Training
 from tasks.training.fit import TrainingData
@@ -57,3 +59,21 @@ def heal(
     )
     loop.run()
     return loop
+
+
+def save_control(
+    folder: Path,
+    student: Student,
+    keep: Sequence[int] | None,
+    precision: Literal["fp32", "bf16"],
+) -> None:
+    """Writes a control's model folder with its control.json.
+
+    `keep` names its blocks in the full model; None where it is not a mask of it.
+    """
+    student.model.save(folder)
+    ControlSummary(
+        name=student.name,
+        keep=None if keep is None else list(keep),
+        training=student.summary(precision),
+    ).write(folder / "control.json")

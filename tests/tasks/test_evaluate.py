@@ -18,7 +18,8 @@ from tasks.models.checkpoint import load_model
 from tests.tasks.metrics.workspace import CONTEXT, HORIZON, PRETRAINED, write_workspace
 
 ARGUMENTS = ["--dataset", "toy", "--model", "small"]
-METRICS = Path("metrics/toy/small.json")
+METRICS = Path("evaluation/toy/small/evaluation.json")
+SHOWN = Path("metrics/toy/small.json")
 FOLDER = Path("evaluation/toy/small")
 
 
@@ -36,7 +37,7 @@ def evaluated(workspace: Path) -> Evaluation:
 
 
 def hashes() -> dict[str, str]:
-    paths = [METRICS, *sorted(FOLDER.iterdir())]
+    paths = [SHOWN, *sorted(FOLDER.iterdir())]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

@@ -118,7 +118,7 @@ def test_the_same_artifacts_give_the_same_bytes(reports: Path, tmp_path: Path) -
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     params = write_run(tmp_path, datasets=["demo"], models=["tsfm-pico"])
-    metrics = tmp_path / "metrics/demo/tsfm-pico.json"
+    metrics = tmp_path / "evaluation/demo/tsfm-pico/evaluation.json"
     changed = {"reason": HOSTILE, "backbone_label": HOSTILE, "family": HOSTILE}
     Evaluation.read(metrics).model_copy(update=changed).write(metrics)
     profile = tmp_path / "data/prepared/demo/profile.json"

@@ -79,7 +79,7 @@ def write_pair(root: Path, dataset: str, model: str) -> None:
     name = Path(dataset, model)
     chance = np.random.default_rng(sum(map(ord, f"{dataset}/{model}")))
     evaluation = made_up_evaluation(dataset, model)
-    evaluation.write(root / f"metrics/{name}.json")
+    evaluation.write(root / f"evaluation/{name}/evaluation.json")
     made_up_measurement(dataset, model).write(root / f"measurements/{name}.json")
     made_up_scores(dataset, model, chance).write(root / f"scores/{name}.json")
     write_search(root / "search" / name, dataset, model, chance)

@@ -18,7 +18,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "path",
     [
-        f"metrics/{NAME}.json", f"measurements/{NAME}.json", f"scores/{NAME}.json",
+        f"evaluation/{NAME}/evaluation.json", f"measurements/{NAME}.json", f"scores/{NAME}.json",
         f"search/{NAME}/search.json", f"search/{NAME}/trials.csv", f"search/{NAME}/front.csv",
         f"models/full/{NAME}/training.json", f"models/pruned/{NAME}/prune.json",
         f"models/controls/{NAME}/random_3/control.json", f"plots/train/{NAME}.csv",
@@ -36,8 +36,8 @@ def test_a_missing_file_is_named_in_one_line(root: Path, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        (f"metrics/{NAME}.json", "{", "not valid JSON"),
-        (f"metrics/{NAME}.json", "{}", "not a Evaluation: dataset"),
+        (f"evaluation/{NAME}/evaluation.json", "{", "not valid JSON"),
+        (f"evaluation/{NAME}/evaluation.json", "{}", "not a Evaluation: dataset"),
         (f"search/{NAME}/trials.csv", "number,keep\n0,1\n", "must have the column 'num_kept'"),
         (f"search/{NAME}/front.csv", "", "not a CSV table"),
         (f"plots/heal/{NAME}.csv", "step,train_loss,valid_mse\n", "must have the column 'option'"),
