@@ -75,6 +75,8 @@ def _refresh(root: Path) -> State[Any]:
             _bring_data(runner, root, params)
             states = _run_graph(runner, root, dvc.stage_graph(root), params)
             keep_lock(root)
+            if dvc.has_remote(root) and not any(state.is_failed() for state in states.values()):
+                _all_good([runner.submit(push_all, {"root": str(root)})])
         except BaseException:
             processes.stop_all()
             raise
@@ -126,10 +128,12 @@ def stages_at_once(params: Params, cores: int | None = None) -> int:
 
 def _bring_data(runner: Runner, root: Path, params: Params) -> None:
     """Checks the cache, then gets what is missing: from the remote, the mirror or by URL."""
-    futures = [runner.submit(check_cache, {"root": str(root)})]
+    _all_good([runner.submit(check_cache, {"root": str(root)})])
     if dvc.has_remote(root) and (missing := dvc.missing_outputs(root)):
-        futures.append(runner.submit(pull_missing, {"root": str(root), "names": missing}))
-    _all_good(futures)
+        pulled = runner.submit(pull_missing, {"root": str(root), "names": missing})
+        pulled.wait()
+        if not pulled.state.is_completed():
+            get_run_logger().warning("%s; what is missing will be made again", pulled.state.message)
     for name in datasets_to_fetch(root, params, dvc.output_paths(root)):
         entry = {"root": str(root), "name": name, "dataset": params.datasets[name]}
         _all_good([runner.submit(fetch_dataset, entry)])
@@ -163,16 +167,20 @@ def damage_message(damaged: list[Damage]) -> str:
     )
 
 
-@task(name="pull", cache_policy=NO_CACHE, persist_result=False, retries=3,
+@task(name="pull", cache_policy=NO_CACHE, persist_result=False, retries=1,
       retry_delay_seconds=RETRY_SECONDS)  # fmt: skip
 def pull_missing(root: str, names: list[str]) -> State[Any]:
-    """Gets missing outputs from the default remote; what it lacks is made anew."""
-    try:
-        dvc.pull(Path(root), names)
-    except FlowError as error:
-        get_run_logger().warning("%s; what is missing will be made again", error)
-        return Completed(name="Incomplete", message=str(error))
+    """Gets missing outputs from the default remote."""
+    dvc.pull(Path(root), names)
     return Completed(message=f"{len(names)} stages pulled")
+
+
+@task(name="push", cache_policy=NO_CACHE, persist_result=False, retries=3,
+      retry_delay_seconds=RETRY_SECONDS)  # fmt: skip
+def push_all(root: str) -> State[Any]:
+    """Sends what the run made to the default remote."""
+    dvc.push(Path(root))
+    return Completed(message="everything is on the default remote")
 
 
 def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:

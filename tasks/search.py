@@ -64,7 +64,9 @@ def main(argv: list[str]) -> None:
     out = Path("search") / pair
     save_control(out / "full_extra", climbed.extra, range(model.num_blocks), climbed.precision)
     write_csv(out / "trials.csv", trials)
-    write_csv(out / "front.csv", pareto_front(trials))
+    front = pareto_front(trials)
+    for path in (out / "front.csv", Path("plots/front") / f"{pair}.csv"):
+        write_csv(path, front)
     SearchResult(
         dataset=args.dataset,
         model=args.model,

@@ -178,6 +178,7 @@ class Training(Section):
     loss: Literal["mse", "huber"] = "mse"
     loss_space: Literal["scaled", "normalised"] = "scaled"
     target_clip: Positive | None = None  # |normalised target| is cut here
+    last_weight: Positive = 1.0  # of the last position in the loss (per-token head)
     train_share: Share = 1.0  # of the training rows, the last ones
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     activation_checkpointing: bool = False

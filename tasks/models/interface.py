@@ -40,6 +40,7 @@ class LossSpec:
     kind: Literal["mse", "huber"] = "mse"
     space: Literal["scaled", "normalised"] = "scaled"
     target_clip: float | None = None  # |normalised target| is cut here
+    last_weight: float = 1.0  # of the last position, the one that forecasts, over the others
 
 
 def loss_between(
@@ -55,11 +56,17 @@ def loss_between(
     if spec.space == "scaled":
         error = error * outputs.scale
     if spec.kind == "mse":
-        total = error.square().sum()
+        losses = error.square()
     else:
         size = error.abs()
-        total = torch.where(size <= 1, 0.5 * size.square(), size - 0.5).sum()
-    return total / outputs.observed.sum().clamp(min=1)
+        losses = torch.where(size <= 1, 0.5 * size.square(), size - 0.5)
+    observed = outputs.observed
+    if spec.last_weight == 1:
+        return losses.sum() / observed.sum().clamp(min=1)
+    weights = torch.ones(losses.shape[1], device=losses.device)
+    weights[-1] = spec.last_weight
+    total = (losses.sum((0, 2)) * weights).sum()
+    return total / (observed.sum((0, 2)) * weights).sum().clamp(min=1)
 
 
 class ForecastModel(Protocol):

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jaxtyping import Float
@@ -65,9 +66,20 @@ def fit(
 
 
 def write_history(path: Path, loop: Loop) -> None:
-    """The history of all students as CSV, one row per step."""
-    rows = [row for student in loop.students for row in student.history]
-    write_csv(path, pd.DataFrame(rows, columns=HISTORY))
+    """The history of all students as CSV, one row per evaluation.
+
+    `train_loss` is the mean and `seconds` the sum since the evaluation before.
+    """
+    parts = [_by_evaluation(student.history) for student in loop.students if student.history]
+    frame = pd.concat(parts) if parts else pd.DataFrame(columns=HISTORY)
+    write_csv(path, frame[HISTORY])
+
+
+def _by_evaluation(history: list[dict[str, Any]]) -> pd.DataFrame:
+    steps = pd.DataFrame(history)
+    number = steps["valid_mse"].notna().shift(fill_value=False).cumsum()
+    rules = {"train_loss": "mean", "seconds": "sum"}
+    return steps.groupby(number).agg({name: rules.get(name, "last") for name in HISTORY})
 
 
 def write_timing(stage: str, name: str, started: float, **parts: float) -> None:

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+FLOOR = 0.01  # of the peak rate, at the last step
+
 
 def learning_rate_at(step: int, *, steps: int, peak: float, warmup_share: float) -> float:
-    """The rate of optimizer step `step` (from 1): linear warm-up, then cosine to a tenth."""
+    """The rate of optimizer step `step` (from 1): linear warm-up, then cosine to a hundredth."""
     warmup = max(1, round(steps * warmup_share))
     if step <= warmup:
         return peak * step / warmup
     progress = (step - warmup) / max(1, steps - warmup)
-    return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, progress))))
+    return peak * (FLOOR + (1 - FLOOR) / 2 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 def adamw(

@@ -47,7 +47,10 @@ def recipe_of(
         patience=patience or training.patience,
         checkpoint_every=training.checkpoint_every,
         loss=LossSpec(
-            kind=training.loss, space=training.loss_space, target_clip=training.target_clip
+            kind=training.loss,
+            space=training.loss_space,
+            target_clip=training.target_clip,
+            last_weight=training.last_weight,
         ),
         precision=training.precision,
         activation_checkpointing=training.activation_checkpointing,

@@ -7,6 +7,7 @@ from transformers import AutoModel
 
 from tasks.errors import CheckpointError, MaskError
 from tasks.models.checkpoint import load_model
+from tasks.models.interface import LossSpec, Outputs, loss_between
 from tasks.models.native import NativeModel
 from tests.tiny import CONTEXT, HORIZON, tiny_model, tiny_windows
 
@@ -187,3 +188,26 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     model.save(tmp_path)
     with pytest.raises(CheckpointError, match=r"tensor head\.weight holds a weight"):
         load_model(tmp_path)
+
+
+def test_last_weight_moves_the_loss_to_the_position_that_forecasts():
+    outputs = tiny_model().outputs(tiny_windows()[2:])
+
+    def loss(weight: float) -> float:
+        spec = LossSpec(last_weight=weight)
+        return float(loss_between(outputs.prediction, outputs.target, outputs, spec))
+
+    errors = ((outputs.prediction - outputs.target) * outputs.scale).square()
+    assert loss(1) == pytest.approx(float(errors.mean()))
+    assert loss(1e6) == pytest.approx(float(errors[:, -1].mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("mse", 4.5), ("huber", 1.25)])
+def test_losses_by_hand(kind, expected):
+    """Errors 0, 3 and 1, of which the last is not observed."""
+    prediction = torch.tensor([[[1.0, 3.0, 1.0]]])
+    observed = torch.tensor([[[True, True, False]]])
+    target = torch.tensor([[[1.0, 0.0, 0.0]]])
+    outputs = Outputs(prediction, target, observed, torch.ones(1, 1, 1))
+    loss = loss_between(prediction, target, outputs, LossSpec(kind=kind))
+    assert float(loss) == pytest.approx(expected)
