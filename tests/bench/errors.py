@@ -1,4 +1,4 @@
-"""Test errors of the full models at nano, trained by the stages of the preset real-trained."""
+"""Test errors of the full models at nano, trained by the stages of the preset real."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tasks.data.windows import test_windows
 from tasks.models.checkpoint import load_model
 from tasks.params import load_params
 
-PRESET = "real-trained"
+PRESET = "real"
 DATASETS = ("etth1", "ettm1", "weather")
 MODEL = "tsfm-nano"
 
