@@ -1,7 +1,6 @@
 """What a run leaves in the Prefect UI: progress of long stages, tables, and the report's plots."""
 
 import base64
-import json
 import logging
 import re
 import time
@@ -18,6 +17,7 @@ from prefect.artifacts import (
 )
 
 from flows.progress import Progress
+from flows.summary import summary_rows
 
 UPDATE_SECONDS: Final = 2.0
 EMBEDDED_BYTES: Final = 300_000
@@ -85,15 +85,6 @@ def show_report(root: Path) -> None:
     if report.is_file():
         text = report_markdown(root)
         _try(lambda: create_markdown_artifact(text, key="report", description="Report"))
-
-
-def summary_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of reports/summary.json; empty when there is no such file."""
-    if not path.is_file():
-        return []
-    content = json.loads(path.read_text(encoding="utf-8"))
-    rows = content.get("rows", []) if isinstance(content, dict) else content
-    return [row for row in rows if isinstance(row, dict)]
 
 
 def report_markdown(root: Path) -> str:

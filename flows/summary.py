@@ -1,18 +1,27 @@
 """The short tables that commands print."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from flows.artifacts import summary_rows
 from tasks.artifacts import Profile
 
 COLUMNS: Final = (
     "dataset", "model", "layers kept", "error full", "error pruned", "verdict", "speed-up",
 )  # fmt: skip
 WIDTH_ELSEWHERE: Final = 110
+
+
+def summary_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of reports/summary.json; empty when there is no such file."""
+    if not path.is_file():
+        return []
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = content.get("rows", []) if isinstance(content, dict) else content
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def result_table(rows: list[dict[str, Any]]) -> Table:

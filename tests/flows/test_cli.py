@@ -96,3 +96,17 @@ def test_run_starts_its_own_server_and_tells_the_outcome(workspace: Workspace) -
         "error: left: the answer must be 42; got 41 in work.py; think again "
         "(1 stages that depend on it did not run)"
     ]
+
+
+def test_prefect_is_not_imported_before_its_settings_are_in_place() -> None:
+    """Prefect reads its settings when it is imported; too early, it starts a second server."""
+    code = (
+        "import sys, flows.cli, flows.summary, flows.server, flows.workspace, flows.add_data; "
+        "sys.exit('prefect' in sys.modules)"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]
+        ).returncode
+        == 0
+    )
