@@ -90,7 +90,8 @@ def show_report(root: Path) -> None:
 def report_markdown(root: Path) -> str:
     """Markdown that links the report and holds the small plots of reports/figures."""
     report = (root / "reports" / "index.html").resolve()
-    parts = [f"# Report\n\n[Open the report]({report.as_uri()}) on the machine of this run.\n"]
+    link = f"[Open the report]({report.as_uri()}) on the machine of this run: `{report}`"
+    parts = [f"# Report\n\n{link}\n"]
     for figure in sorted((root / "reports" / "figures").glob("*.png")):
         if figure.stat().st_size <= EMBEDDED_BYTES:
             data = base64.b64encode(figure.read_bytes()).decode("ascii")

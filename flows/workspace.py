@@ -18,7 +18,7 @@ from flows.fetch import raw_folder
 from tasks.artifacts import write_atomically
 from tasks.params import load_preset, validate_params
 
-COPIED: Final = ("dvc.yaml", ".dvcignore", "data/pretrained/README.md")
+COPIED: Final = ("dvc.yaml", ".dvcignore", "data/pretrained/none/README.md")
 SKIPPED: Final = frozenset({"__pycache__"})
 
 

@@ -37,6 +37,7 @@ from tasks.sections import (
 )
 
 MAX_PARAMS_BYTES = 64 * 1024
+NO_BASE = "none"  # in run.models: the model starts from no pretrained one
 
 
 class Params(Section):
@@ -83,6 +84,14 @@ class Params(Section):
                 )
         for name in (*self.run.models, *self.run.pretrain):
             self._check_model(name)
+        for name, base in self.run.models.items():
+            start = self.models[name].start
+            expected = start.model if isinstance(start, PretrainedStart) else NO_BASE
+            if base != expected:
+                raise ValueError(
+                    f"run.models.{name} must be {expected!r}, what models.{name}.start says; "
+                    f"got {base!r}"
+                )
         return self
 
     def _check_kinds(self) -> None:
@@ -178,12 +187,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """A new mapping: `override` laid over `base`, mappings merged key by key."""
+    """A new mapping: `override` laid over `base`, mappings merged key by key.
+
+    What `run` holds is replaced and not merged: a preset says all that its graph covers.
+    """
     merged = dict(base)
     for key, value in override.items():
         old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict) and key != "pretrain":
-            merged[key] = merge(old, value)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = {**old, **value} if key == "run" else merge(old, value)
         else:
             merged[key] = value
     return merged

@@ -34,7 +34,7 @@ class Run(Section):
     """What the graph covers: the matrix is datasets x models."""
 
     datasets: list[Name] = Field(min_length=1)
-    models: list[Name] = Field(min_length=1)
+    models: dict[Name, Name] = Field(min_length=1)  # model: its pretrained start, or `none`
     corpora: list[Name] = []  # collections, prepared only to be members of a mix
     mixes: list[Name] = []
     pretrain: dict[Name, Name] = {}  # model -> the mix it is pretrained on

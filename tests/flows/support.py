@@ -51,7 +51,7 @@ stages:
 PARAMS = """
 seed: 0
 runtime: {threads: 1, parallel_stages: 2}
-run: {datasets: [demo], models: [tiny]}
+run: {datasets: [demo], models: {tiny: none}}
 windows: {context: 64, horizon: 8}
 datasets:
   demo: {}

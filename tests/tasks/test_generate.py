@@ -7,7 +7,7 @@ from tasks.generate import main
 from tasks.prepare import main as prepare
 
 PARAMS = """\
-run: {datasets: [demo], models: [m], corpora: [synthetic_corpus]}
+run: {datasets: [demo], models: {m: none}, corpora: [synthetic_corpus]}
 windows: {context: 64, horizon: 16}
 generator: {channels: 3, rows: 900, seed: SEED}
 datasets: {demo: {freq: h, time_column: date}, synthetic_corpus: {kind: collection}}

@@ -10,7 +10,7 @@ from tasks.mix import main
 from tasks.params import load_params
 
 PARAMS = """\
-run: {datasets: [d, e], models: [m], mixes: [both]}
+run: {datasets: [d, e], models: {m: none}, mixes: [both]}
 windows: {context: 16, horizon: 4}
 datasets: {d: {}, e: {}}
 mixes: {both: {members: [d, e]}}

@@ -17,7 +17,7 @@ Change = Callable[[dict[str, Any]], Any]
 def content() -> dict[str, Any]:
     """The smallest sound parameters."""
     return {
-        "run": {"datasets": ["d"], "models": ["m"]},
+        "run": {"datasets": ["d"], "models": {"m": "none"}},
         "windows": {"context": 64, "horizon": 16},
         "datasets": {"d": {}, "c": {"kind": "collection"}},
         "mixes": {"x": {"members": ["d"]}},
@@ -95,7 +95,9 @@ def test_missing_and_undecodable_files_are_refused(path: Path) -> None:
         (at("search", "shares", value=[0.25, 1.5]), "shares.1: .*or equal to 1; got 1.5"),
         (at("search", "shares", value=[]), "search.shares: .*at least 1 item"),
         (at("search", "sampler", value="best"), "search.sampler: .*'tpe', 'nsga2' or 'random'"),
-        (at("run", "models", value=["o"]), r"names 'o', which is not in models \(m, n\)"),
+        (at("run", "models", value=["m"]), "run.models: Input should be a valid dictionary"),
+        (at("run", "models", value={"m": "n"}), r"run\.models\.m must be 'none', what"),
+        (at("run", "models", value={"o": "none"}), r"names 'o', which is not in models \(m, n\)"),
         (at("run", "datasets", value=["dd"]), "names 'dd'.*did you mean 'd'"),
         (at("run", "datasets", value=[]), "run.datasets: .*at least 1 item"),
         (at("run", "datasets", value=["../d"]), "run.datasets.0: .*pattern"),
@@ -135,6 +137,7 @@ def test_a_pretrained_start_must_fit_the_model_it_starts_from() -> None:
     params = content()
     params["run"] |= {"mixes": ["x"], "pretrain": {"n": "x"}}
     params["models"]["m"]["start"] = {"kind": "pretrained", "model": "n"}
+    params["run"]["models"] = {"m": "n"}
     validate_params(params, "params.yaml")
     params["models"]["m"]["patch"] = 16
     with pytest.raises(ParamsError, match="patch and stride must be the same in both entries"):
@@ -143,7 +146,7 @@ def test_a_pretrained_start_must_fit_the_model_it_starts_from() -> None:
 
 def test_yaml_1_2_reads_powers_as_numbers(path: Path) -> None:
     path.write_text(
-        "run: {datasets: [d], models: [m]}\nwindows: {context: 64, horizon: 16}\n"
+        "run: {datasets: [d], models: {m: none}}\nwindows: {context: 64, horizon: 16}\n"
         "datasets: {d: {}}\nmodels: {m: {family: tsfm, scale: s}}\n"
         "scales: {s: {backbone: gpt2, blocks: 2, width: 8, heads: 2, learning_rate: 1e-3}}\n"
     )

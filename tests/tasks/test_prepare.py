@@ -13,7 +13,7 @@ from tasks.prepare import main
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMS = """\
-run: {datasets: [d], models: [m], corpora: [c]}
+run: {datasets: [d], models: {m: none}, corpora: [c]}
 windows: {context: 16, horizon: 4}
 datasets: {d: {freq: h}, c: {kind: collection}}
 scales: {s: {backbone: gpt2, blocks: 2, width: 8, heads: 1, learning_rate: 1e-3}}

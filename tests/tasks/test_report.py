@@ -157,7 +157,7 @@ def test_a_model_without_training_steps_can_be_reported(tmp_path: Path) -> None:
 def test_the_stage_reads_params_of_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choice = {"datasets": ["demo"], "models": ["tsfm-pico"]}
+    choice = {"datasets": ["demo"], "models": {"tsfm-pico": "none"}}
     write_run(tmp_path, **choice)
     with (tmp_path / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(made_up_params(**choice), file)

@@ -220,7 +220,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_params(settings: dict[str, Any]) -> None:
     params = {
-        "run": {"datasets": ["bad"], "models": ["m"]},
+        "run": {"datasets": ["bad"], "models": {"m": "none"}},
         "windows": {"context": CONTEXT, "horizon": HORIZON},
         "datasets": {"bad": settings},
         "scales": {"s": {"backbone": "gpt2", "blocks": 2, "width": 8, "heads": 1,

@@ -12,7 +12,7 @@ seed: 0
 
 run:                   # what the graph covers
   datasets: [demo]     # the matrix
-  models: [m]
+  models: {m: none}
   corpora: []          # collections
 
 windows: {context: 16, horizon: 4}

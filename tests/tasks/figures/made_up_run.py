@@ -53,7 +53,7 @@ def made_up_params(
     """The content of a params.yaml for the run."""
     scale = {"backbone": "qwen3", "blocks": BLOCKS, "heads": 4, "learning_rate": 1e-3}
     return {
-        "run": {"datasets": list(datasets), "models": list(models)},
+        "run": {"datasets": list(datasets), "models": dict.fromkeys(models, "none")},
         "windows": {"context": 96, "horizon": HORIZON},
         "datasets": {name: {} for name in datasets},
         "scales": {"pico": {**scale, "width": 32}, "nano": {**scale, "width": 64}},

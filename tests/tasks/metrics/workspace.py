@@ -21,7 +21,7 @@ CONTEXT, HORIZON, SEASON = 32, 8, 12
 ROWS, TRAIN, VALID = 900, 600, 120
 
 PARAMS = f"""
-run: {{datasets: [toy], models: [small]}}
+run: {{datasets: [toy], models: {{small: none}}}}
 windows: {{context: {CONTEXT}, horizon: {HORIZON}}}
 datasets: {{toy: {{}}}}
 scales: {{two: {{backbone: qwen3, blocks: 3, width: 16, heads: 2, learning_rate: 1e-3}}}}
