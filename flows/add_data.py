@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
-from flows.fetch import content_sha256, fetch, has_raw, raw_folder
+from flows.fetch import fetch, has_raw, raw_folder
 from tasks.artifacts import Profile, write_atomically
 from tasks.data.prepared import audit
 from tasks.data.register import register
@@ -57,15 +57,15 @@ def add_data(root: Path, name: str, source: str | None, options: dict[str, Any])
     dvc.prepare(root)
     with _all_or_nothing(root, name):
         folder = raw_folder(root, name)
-        if source is None or entry.url is not None:
+        if source is None:
             fetch(root, name, entry)
+        elif _is_url(source):
+            _import(root, source, folder)
         else:
             _copy(Path(source), folder)
         profile = audit(folder, name, entry, params.windows)
-        if source is not None and entry.url is not None:
-            file = next(iter(folder.iterdir()))
-            entry = entry.model_copy(update={"sha256": content_sha256(file)})
-        dvc.track(root, folder)
+        if source is None or not _is_url(source):
+            dvc.track(root, folder)
         if name in params.datasets:
             _put_in_run(root / "params.yaml", name, entry)
         else:
@@ -122,8 +122,18 @@ def _entry(
         )
     if known is not None:
         return known
-    is_url = urllib.parse.urlparse(source).scheme in {"http", "https"}
-    return dataset_entry(options | ({"url": source} if is_url else {}))
+    return dataset_entry(options)
+
+
+def _is_url(source: str) -> bool:
+    return urllib.parse.urlparse(source).scheme in {"http", "https"}
+
+
+def _import(root: Path, url: str, folder: Path) -> None:
+    """Imports a URL with DVC, so that later runs look there for new deliveries."""
+    folder.mkdir(parents=True)
+    name = Path(urllib.parse.urlparse(url).path).name or f"{folder.name}.csv"
+    dvc.import_url(root, url, folder / name)
 
 
 def _named(params: Params, name: str) -> Dataset:

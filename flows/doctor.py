@@ -10,7 +10,8 @@ from typing import Final
 from packaging.requirements import Requirement
 
 from flows import dvc
-from flows.refresh import damage_message, stages_at_once
+from flows.bring import damage_message
+from flows.refresh import stages_at_once
 from flows.server import any_server
 from tasks.errors import FewlayersError
 from tasks.params import load_params

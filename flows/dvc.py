@@ -235,6 +235,18 @@ def import_url(root: Path, url: str, path: Path) -> None:
     _do(root, "--wait-for-lock", "import-url", url, str(path.relative_to(root)))
 
 
+def imports(root: Path) -> dict[str, str]:
+    """The output's path of every `.dvc` file that `dvc import-url` made, by its name."""
+    with _reading(root) as repo:
+        found = [stage for stage in repo.index.stages if stage.is_import]
+        return {_name(stage): _path(stage.outs[0]) for stage in found}
+
+
+def update(root: Path, name: str) -> None:
+    """Fetches what has changed at the source of an import. Raises FlowError."""
+    _do(root, "--wait-for-lock", "update", name)
+
+
 def has_remote(root: Path) -> bool:
     """True when a default remote is configured."""
     return bool(_setting(root, "core", "remote"))

@@ -22,11 +22,12 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts, dvc, processes
-from flows.cache import Damage
+from flows.bring import all_good, bring_data, push_all
 from flows.console import listener
 from flows.environment import stage_environment, state_folder
 from flows.errors import FlowError
-from flows.fetch import NetworkError, datasets_to_fetch, fetch, raw_folder
+from flows.fetch import raw_folder
+from flows.imports import dataset_of
 from flows.progress import parse_progress
 from flows.repair import keep_lock, mend
 from tasks.errors import FewlayersError
@@ -34,7 +35,6 @@ from tasks.params import Params, load_params
 from tasks.sections import Dataset
 
 RETRY_SECONDS: Final = [2.0, 10.0, 30.0]
-RAW_PREFIX: Final = "data/raw/"
 
 Future = PrefectFuture[Any]
 Runner = ThreadPoolTaskRunner[Any]
@@ -72,11 +72,11 @@ def _refresh(root: Path) -> State[Any]:
     runner: Runner = ThreadPoolTaskRunner(max_workers=workers)
     with runner:
         try:
-            _bring_data(runner, root, params)
+            bring_data(runner, root, params)
             states = _run_graph(runner, root, dvc.stage_graph(root), params)
             keep_lock(root)
             if dvc.has_remote(root) and not any(state.is_failed() for state in states.values()):
-                _all_good([runner.submit(push_all, {"root": str(root)})])
+                all_good([runner.submit(push_all, {"root": str(root)})])
         except BaseException:
             processes.stop_all()
             raise
@@ -126,76 +126,6 @@ def stages_at_once(params: Params, cores: int | None = None) -> int:
     return min(wanted, cores // threads)
 
 
-def _bring_data(runner: Runner, root: Path, params: Params) -> None:
-    """Checks the cache, then gets what is missing: from the remote, the mirror or by URL."""
-    _all_good([runner.submit(check_cache, {"root": str(root)})])
-    if dvc.has_remote(root) and (missing := dvc.missing_outputs(root)):
-        pulled = runner.submit(pull_missing, {"root": str(root), "names": missing})
-        pulled.wait()
-        if not pulled.state.is_completed():
-            get_run_logger().warning("%s; what is missing will be made again", pulled.state.message)
-    for name in datasets_to_fetch(root, params, dvc.output_paths(root)):
-        entry = {"root": str(root), "name": name, "dataset": params.datasets[name]}
-        _all_good([runner.submit(fetch_dataset, entry)])
-
-
-def _all_good(futures: list[Any]) -> None:
-    """Waits for all, then raises FlowError with the first failure's message."""
-    for future in futures:
-        future.wait()
-    for future in futures:
-        if not future.state.is_completed():
-            raise FlowError(future.state.message or "a preparation failed")
-
-
-@task(name="check cache", cache_policy=NO_CACHE, persist_result=False)
-def check_cache(root: str) -> State[Any]:
-    """Re-hashes the cache objects of current outputs; fails on a damaged one."""
-    damaged = dvc.damaged_objects(Path(root))
-    if damaged:
-        return Failed(message=damage_message(damaged))
-    return Completed(message="every cached object has the bytes of its hash")
-
-
-def damage_message(damaged: list[Damage]) -> str:
-    """One line: which object, of which output, and what to do."""
-    first, more = damaged[0], len(damaged) - 1
-    others = f" (and {more} more)" if more else ""
-    return (
-        f"damaged cache object {first.object} of {first.output}{others}: its bytes do not have "
-        "their MD5; delete that file and run again, or `dvc pull` it where a remote is configured"
-    )
-
-
-@task(name="pull", cache_policy=NO_CACHE, persist_result=False, retries=1,
-      retry_delay_seconds=RETRY_SECONDS)  # fmt: skip
-def pull_missing(root: str, names: list[str]) -> State[Any]:
-    """Gets missing outputs from the default remote."""
-    dvc.pull(Path(root), names)
-    return Completed(message=f"{len(names)} stages pulled")
-
-
-@task(name="push", cache_policy=NO_CACHE, persist_result=False, retries=3,
-      retry_delay_seconds=RETRY_SECONDS)  # fmt: skip
-def push_all(root: str) -> State[Any]:
-    """Sends what the run made to the default remote."""
-    dvc.push(Path(root))
-    return Completed(message="everything is on the default remote")
-
-
-def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
-    return isinstance(state.result(raise_on_failure=False), NetworkError)
-
-
-@task(name="fetch", task_run_name="fetch {name}", cache_policy=NO_CACHE, persist_result=False,
-      retries=3, retry_delay_seconds=RETRY_SECONDS, retry_condition_fn=_may_help)  # fmt: skip
-def fetch_dataset(root: str, name: str, dataset: Dataset) -> None:
-    """Fetches a dataset's raw files, checks their sha256 and puts them under DVC."""
-    folder = fetch(Path(root), name, dataset)
-    dvc.track(Path(root), folder)
-    get_run_logger().info("%s fetched to %s", name, folder)
-
-
 def _run_graph(
     runner: Runner, root: Path, stages: list[dvc.Stage], params: Params
 ) -> dict[str, State[Any]]:
@@ -232,11 +162,7 @@ def _note(ended: queue.SimpleQueue[str], name: str, _future: Future) -> None:
 
 def _audited(stage: dvc.Stage, params: Params) -> Dataset | None:
     """The entry of the dataset that a tracked raw folder holds."""
-    return params.datasets.get(_dataset_name(stage.name)) if stage.is_source else None
-
-
-def _dataset_name(source: str) -> str:
-    return source.removeprefix(RAW_PREFIX).removesuffix(".dvc")
+    return params.datasets.get(dataset_of(stage.name)) if stage.is_source else None
 
 
 @task(name="stage", task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
@@ -274,7 +200,7 @@ def _audit(root: Path, name: str, dataset: Dataset) -> None:
     """Refuses a bad delivery before DVC records it. Raises DataError."""
     from tasks.data.prepared import audit
 
-    short = _dataset_name(name)
+    short = dataset_of(name)
     audit(raw_folder(root, short), short, dataset, load_params(root / "params.yaml").windows)
 
 

@@ -64,6 +64,8 @@ def _copy_raw(project: Path, root: Path, dataset: str) -> None:
     if note.is_file() and source.is_dir():
         sync_folder(source, target)
         _copy_file(note, target.with_name(note.name))
+    elif any(source.glob("*.dvc")):  # imported: the note lies in the folder
+        sync_folder(source, target)
 
 
 def sync_folder(source: Path, target: Path) -> None:
