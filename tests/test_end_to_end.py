@@ -56,6 +56,7 @@ EVALUATED = {f"evaluate@{pair}" for pair in PAIRS}
 def write_params(path: Path, content: dict[str, Any]) -> None:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # models are reported in this order
     with path.open("w") as file:
         yaml.dump(content, file)
 

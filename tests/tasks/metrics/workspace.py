@@ -33,7 +33,9 @@ evaluation: {{bootstrap_samples: 200, batch_size: 64, sample_forecasts: 2}}
 measure: {{batch_sizes: [1, 4], repeats: 3, warmup: 1}}
 """
 PRETRAINED = (
-    PARAMS.replace("run: {", "run: {mixes: [m], pretrain: {base: m}, ").replace(
+    PARAMS.replace("run: {", "run: {mixes: [m], pretrain: {base: m}, ")
+    .replace("small: none", "small: base")
+    .replace(
         "small: {family: tsfm,", "small: {start: {kind: pretrained, model: base}, family: tsfm,"
     )
     + "mixes: {m: {members: [toy]}}\n"
