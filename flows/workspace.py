@@ -53,7 +53,8 @@ def make_workspace(project: Path, preset: str) -> Path:
 def _dump(path: Path, content: dict[str, Any]) -> None:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # models are reported in this order
+    # models are reported in this order
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
 
