@@ -9,8 +9,8 @@ import numpy as np
 from tasks.artifacts import PruneSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
 from tasks.models.build import build_model
-from tasks.models.checkpoint import load_model
 from tasks.models.native import NativeModel
+from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections import RandomStart, Scale

@@ -37,8 +37,8 @@ from tasks.metrics.baselines import fit_linear, seasonal_naive
 from tasks.metrics.errors import missing_targets, seasonal_scales
 from tasks.metrics.judge import Compared, compare_with_all, headline, sample_forecasts, step_table
 from tasks.metrics.panel import Forecaster, Panel, middles, window_table
-from tasks.models.checkpoint import load_model
 from tasks.models.interface import ForecastModel
+from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections import PretrainedStart

@@ -23,8 +23,8 @@ from tasks.artifacts import Latency, Measurement
 from tasks.errors import ArtifactError
 from tasks.metrics.latency import interleaved_seconds, latency_of, torch_threads
 from tasks.metrics.memory import peak_bytes
-from tasks.models.checkpoint import load_model
 from tasks.models.interface import ForecastModel
+from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections import Measure

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.artifacts import StartSummary
 from tasks.data.mixes import load_mix
 from tasks.data.windows import training_windows, validation_windows
-from tasks.models.checkpoint import load_model
+from tasks.models.registry import load_model
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.training.fit import TrainingData, fit, write_history, write_timing
 from tasks.training.recipe import recipe_of

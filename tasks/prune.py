@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from tasks.artifacts import HealedOption, PruneSummary, SearchResult, StartSummary
-from tasks.models.checkpoint import load_model
+from tasks.models.registry import load_model
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.training.fit import training_data, write_history, write_timing
 from tasks.training.healing import heal, healing_recipe, pruned_student

@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.artifacts import Score, Scores
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
-from tasks.models.checkpoint import load_model
+from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
 from tasks.scorers.activations import collect

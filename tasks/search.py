@@ -8,8 +8,9 @@ from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import cost_table
 from tasks.masks.mask import sizes_of, top_mask
-from tasks.models.checkpoint import load_model, sha256_of
+from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeModel
+from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.searchers.climb import Ladder, climb

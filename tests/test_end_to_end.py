@@ -16,7 +16,7 @@ from transformers import AutoModel, GPT2Config, GPT2Model
 
 from tasks.artifacts import read_json
 from tasks.data.series import load_series
-from tasks.models.checkpoint import load_model
+from tasks.models.registry import load_model
 from tasks.params import load_preset, merge, validate_params
 from tests.code_deps import ROOT
 

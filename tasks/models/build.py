@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 from tasks.artifacts import read_json
 from tasks.errors import CheckpointError
 from tasks.models.backbones import MODELS, STACKS, BackboneName, backbone_config, config_data
-from tasks.models.checkpoint import load_model, sha256_of
+from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeConfig, NativeModel
+from tasks.models.registry import load_model
 from tasks.sections import FolderStart, HubStart, ModelEntry, PretrainedStart, Scale, Windows
 
 CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]

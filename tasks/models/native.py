@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from tasks.models.backbones import STACKS, backbone_width, build_backbone
+from tasks.models.checkpoint import write_folder
 from tasks.models.interface import Forecast, Outputs
 from tasks.models.stacks import check_keep, keep_config, keep_tensors, skipped
 
@@ -260,6 +261,10 @@ class NativeModel(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Writes config.json, model.safetensors and, for transformers, backbone/."""
-        from tasks.models.checkpoint import save_native
-
-        save_native(self, folder)
+        name = type(self.backbone).__name__
+        write_folder(
+            folder,
+            self.state_dict(),
+            config=self.config.model_dump(mode="json"),
+            backbone_config=self.backbone.config.to_dict() | {"architectures": [name]},
+        )

@@ -10,7 +10,7 @@ from flows.fetch import fetch, has_raw
 from flows.workspace import make_workspace
 from tasks.data.series import load_series
 from tasks.data.windows import test_windows
-from tasks.models.checkpoint import load_model
+from tasks.models.registry import load_model
 from tasks.params import load_params
 
 PRESET = "real"

@@ -14,7 +14,7 @@ from tasks.artifacts import Evaluation
 from tasks.data.series import load_series
 from tasks.errors import ArtifactError, CheckpointError
 from tasks.evaluate import main
-from tasks.models.checkpoint import load_model
+from tasks.models.registry import load_model
 from tests.tasks.metrics.workspace import CONTEXT, HORIZON, PRETRAINED, write_workspace
 
 ARGUMENTS = ["--dataset", "toy", "--model", "small"]

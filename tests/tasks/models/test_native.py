@@ -6,9 +6,9 @@ from torch import Tensor
 from transformers import AutoModel
 
 from tasks.errors import CheckpointError, MaskError
-from tasks.models.checkpoint import load_model
 from tasks.models.interface import LossSpec, Outputs, loss_between
 from tasks.models.native import NativeModel
+from tasks.models.registry import load_model
 from tests.tiny import CONTEXT, HORIZON, tiny_model, tiny_windows
 
 KEEPS = [(1, 3), (0, 2, 4), (2,), (0,), (), (4,), (0, 1, 2, 3, 4)]

@@ -1,0 +1,36 @@
+"""Loads a model folder as the family that its config names."""
+
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from tasks.errors import CheckpointError
+from tasks.models.checkpoint import read_folder
+from tasks.models.native import NativeConfig, NativeModel
+
+
+def load_model(folder: Path) -> NativeModel:
+    """The model in a folder that `save` wrote, in eval mode.
+
+    Raises:
+        CheckpointError: a file is missing, malformed, altered or does not fit config.json.
+    """
+    data, tensors = read_folder(folder)
+    try:
+        config = NativeConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(
+            f"{folder / 'config.json'}: not a model config: {place}: {first['msg']}; "
+            "run its stage again"
+        ) from error
+    with torch.random.fork_rng(devices=[]):
+        model = NativeModel(config)
+    try:
+        model.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{folder}: weights do not fit config.json: {reason}") from error
+    return model.eval()
