@@ -232,7 +232,10 @@ class Scoring(Section):
 class Search(Section):
     """The Optuna search over which blocks to keep."""
 
-    shares: list[Share] = Field(default=[0.17, 0.25, 0.34], min_length=1)
+    # wanted sizes as shares of all blocks; 1 would keep every block
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default=[0.17, 0.25, 0.34], min_length=1
+    )
     trials: Count = 200
     exhaustive_limit: Steps = 500  # all masks are tried when they are at most this many
     sampler: Literal["tpe", "nsga2", "random"] = "tpe"
