@@ -195,7 +195,7 @@ def test_last_weight_moves_the_loss_to_the_position_that_forecasts():
 
     def loss(weight: float) -> float:
         spec = LossSpec(last_weight=weight)
-        return float(loss_between(outputs.prediction, outputs.target, outputs, spec))
+        return loss_between(outputs.prediction, outputs.target, outputs, spec).item()
 
     errors = ((outputs.prediction - outputs.target) * outputs.scale).square()
     assert loss(1) == pytest.approx(float(errors.mean()))

@@ -53,7 +53,7 @@ class DyingEvaluator(MaskEvaluator):
 
 @pytest.mark.parametrize(
     "mask",
-    itertools.chain.from_iterable(itertools.combinations(range(5), size) for size in (1, 2, 3)),
+    [mask for size in (1, 2, 3) for mask in itertools.combinations(range(5), size)],
 )
 def test_every_mask_can_be_written_as_parameters(mask):
     assert decode(encode(mask, 5), 5) == mask
