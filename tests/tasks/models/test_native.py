@@ -191,7 +191,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 
 
 def test_last_weight_moves_the_loss_to_the_position_that_forecasts():
-    outputs = tiny_model().outputs(tiny_windows()[2:])
+    with torch.no_grad():
+        outputs = tiny_model().outputs(tiny_windows()[2:])
 
     def loss(weight: float) -> float:
         spec = LossSpec(last_weight=weight)
