@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from ruamel.yaml import YAML
 
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
 from flows.fetch import fetch, has_raw, raw_folder
-from tasks.artifacts import Profile, write_atomically
+from tasks.artifacts import Profile
 from tasks.data.prepared import audit
-from tasks.data.register import register
+from tasks.data.register import put_in_run, register
 from tasks.errors import ParamsError
 from tasks.params import Params, load_params
 from tasks.sections import Dataset, Name
@@ -67,34 +66,11 @@ def add_data(root: Path, name: str, source: str | None, options: dict[str, Any])
         if source is None or not _is_url(source):
             dvc.track(root, folder)
         if name in params.datasets:
-            _put_in_run(root / "params.yaml", name, entry)
+            put_in_run(root / "params.yaml", name, entry.kind)
         else:
             fields = entry.model_dump(exclude_defaults=True, exclude_none=True)
             register(root / "params.yaml", name, {"kind": entry.kind, **fields})
     return profile
-
-
-def _put_in_run(path: Path, name: str, entry: Dataset) -> None:
-    """Names a known dataset in run.datasets (run.corpora for a collection); comments stay."""
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 10_000
-    content = yaml.load(path.read_text(encoding="utf-8"))
-    names = content["run"].setdefault(_section(entry), [])
-    if name in names:
-        return
-    names.append(name)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8") as file:
-            yaml.dump(content, file)
-        load_params(temporary)
-
-    write_atomically(path, write)
-
-
-def _section(entry: Dataset) -> str:
-    return "corpora" if entry.kind == "collection" else "datasets"
 
 
 def _entry(

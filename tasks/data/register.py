@@ -43,31 +43,62 @@ def register(params_path: Path, name: str, dataset_fields: Mapping[str, Any]) ->
             f"{params_path}: there is a dataset {name!r} already; choose another name, or remove "
             "its entry first"
         )
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = WIDTH
-    content = yaml.load(params_path.read_text(encoding="utf-8"))
+    round_trip, content = _open(params_path)
     fields = {
         key: _on_one_line(value) for key, value in dataset_fields.items() if value is not None
     }
     if not isinstance(content.get("datasets"), CommentedMap):
         content["datasets"] = CommentedMap()
     _append_entry(content["datasets"], name, CommentedMap(fields))
-    section = "corpora" if fields.get("kind") == "collection" else "datasets"
-    run = content.setdefault("run", CommentedMap())
-    if not isinstance(run.get(section), CommentedSeq):
-        run[section] = CommentedSeq()
-    if not run[section]:
-        run[section].fa.set_flow_style()
-    run[section].append(name)
+    _name_in_run(content, name, str(fields.get("kind")))
+    _write(params_path, round_trip, content)
+
+
+def put_in_run(params_path: Path, name: str, kind: str) -> None:
+    """Names a known dataset in run.datasets, or in run.corpora for a collection.
+
+    Raises:
+        ParamsError: params.yaml would not be valid with it.
+    """
+    round_trip, content = _open(params_path)
+    if _name_in_run(content, name, kind):
+        _write(params_path, round_trip, content)
+
+
+def _open(params_path: Path) -> tuple[YAML, CommentedMap]:
+    """params.yaml with its comments, and the dumper that keeps them."""
+    round_trip = YAML()
+    round_trip.preserve_quotes = True
+    round_trip.width = WIDTH
+    content = round_trip.load(params_path.read_text(encoding="utf-8"))
+    assert isinstance(content, CommentedMap)
+    return round_trip, content
+
+
+def _write(params_path: Path, round_trip: YAML, content: CommentedMap) -> None:
+    """Replaces params.yaml, once the new text is found valid."""
     text = io.StringIO()
-    yaml.dump(content, text)
+    round_trip.dump(content, text)
 
     def write(temporary: Path) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8")
         validate_params(read_yaml(temporary), str(params_path))
 
     write_atomically(params_path, write)
+
+
+def _name_in_run(content: CommentedMap, name: str, kind: str) -> bool:
+    """Appends a dataset's name to its list in `run`; False when it is there already."""
+    section = "corpora" if kind == "collection" else "datasets"
+    run = content.setdefault("run", CommentedMap())
+    if not isinstance(run.get(section), CommentedSeq):
+        run[section] = CommentedSeq()
+    if name in run[section]:
+        return False
+    if not run[section]:
+        run[section].fa.set_flow_style()
+    run[section].append(name)
+    return True
 
 
 def _on_one_line(value: Any) -> Any:
