@@ -7,6 +7,7 @@ from typing import Final
 
 from flows import dvc
 from flows.environment import state_folder
+from flows.fetch import raw_folder
 from tasks.data.prepared import audit
 from tasks.params import Params
 
@@ -42,8 +43,7 @@ def update_import(root: Path, name: str, path: str, params: Params) -> bool:
             dvc.update(root, name)
             has_changed = note.read_bytes() != kept[0].read_bytes()
             if has_changed and dataset in params.datasets:
-                folder = root / RAW / dataset
-                audit(folder, dataset, params.datasets[dataset], params.windows)
+                audit(raw_folder(root, dataset), dataset, params.datasets[dataset], params.windows)
         except BaseException:  # a failed `dvc update` has taken the data away already
             shutil.copy2(kept[0], note)
             if kept[1].is_file():

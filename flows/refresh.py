@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from filelock import FileLock, Timeout
 from prefect import State, flow, get_run_logger, task
@@ -22,7 +22,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts, dvc, processes
-from flows.bring import all_good, bring_data, push_all
+from flows.bring import Runner, all_good, bring_data, push_all
 from flows.console import listener
 from flows.environment import stage_environment, state_folder
 from flows.errors import FlowError
@@ -34,10 +34,7 @@ from tasks.errors import FewlayersError
 from tasks.params import Params, load_params
 from tasks.sections import Dataset
 
-RETRY_SECONDS: Final = [2.0, 10.0, 30.0]
-
 Future = PrefectFuture[Any]
-Runner = ThreadPoolTaskRunner[Any]
 
 
 @flow(name="refresh", persist_result=False)

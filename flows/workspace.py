@@ -7,16 +7,14 @@ project's cache, keeps its state from run to run, and so resumes where it was st
 import filecmp
 import shutil
 from pathlib import Path
-from typing import Any, Final
-
-from ruamel.yaml import YAML
+from typing import Final
 
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
 from flows.fetch import raw_folder
-from tasks.artifacts import write_atomically
-from tasks.params import load_preset, validate_params
+from tasks.artifacts import write_text
+from tasks.params import load_preset, validate_params, yaml_text
 
 COPIED: Final = ("dvc.yaml", ".dvcignore", "data/pretrained/none/README.md")
 SKIPPED: Final = frozenset({"__pycache__"})
@@ -38,7 +36,7 @@ def make_workspace(project: Path, preset: str) -> Path:
         raise FlowError(f"{project}: has no dvc.yaml; run the command from the project's root")
     root = state_folder(project) / "presets" / preset
     root.mkdir(parents=True, exist_ok=True)
-    write_atomically(root / "params.yaml", lambda path: _dump(path, content))
+    write_text(root / "params.yaml", yaml_text(content))
     for name in COPIED:
         if (project / name).is_file():
             _copy_file(project / name, root / name)
@@ -48,15 +46,6 @@ def make_workspace(project: Path, preset: str) -> Path:
     for dataset in [*params.run.datasets, *params.run.corpora]:
         _copy_raw(project, root, dataset)
     return root
-
-
-def _dump(path: Path, content: dict[str, Any]) -> None:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    # models are reported in this order
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
 
 
 def _copy_raw(project: Path, root: Path, dataset: str) -> None:

@@ -6,6 +6,7 @@ and the rule. YAML 1.2 (so `1e-3` is a number); no aliases, no tags, at most 64 
 
 import math
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -184,6 +185,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: must hold a mapping of sections; got {type(content).__name__}")
     return content
+
+
+def yaml_text(content: dict[str, Any]) -> str:
+    """Plain block-style YAML that `read_yaml` reads back; keys keep their order."""
+    text = StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(content, text)
+    return text.getvalue()
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from transformers import AutoModel, GPT2Config, GPT2Model
 from tasks.artifacts import read_json
 from tasks.data.series import load_series
 from tasks.models.registry import load_model
-from tasks.params import load_preset, merge, validate_params
+from tasks.params import load_preset, merge, validate_params, yaml_text
 from tests.code_deps import ROOT
 
 pytestmark = pytest.mark.slow
@@ -53,14 +53,6 @@ PAIRS = [f"demo-{model}" for model in OVERRIDE["run"]["models"]]
 EVALUATED = {f"evaluate@{pair}" for pair in PAIRS}
 
 
-def write_params(path: Path, content: dict[str, Any]) -> None:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # models are reported in this order
-    with path.open("w") as file:
-        yaml.dump(content, file)
-
-
 class Project:
     """A workspace in a temporary folder."""
 
@@ -91,7 +83,7 @@ class Project:
         path = self.root / "params.yaml"
         content = YAML(typ="safe", pure=True).load(path.read_text())
         change(content)
-        write_params(path, content)
+        path.write_text(yaml_text(content))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +95,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     shutil.copyfile(ROOT / "dvc.yaml", root / "dvc.yaml")
     content = merge(load_preset(ROOT / "params.yaml", "smoke"), OVERRIDE)
     validate_params(content, "smoke")
-    write_params(root / "params.yaml", content)
+    (root / "params.yaml").write_text(yaml_text(content))
     torch.manual_seed(0)
     config = GPT2Config(n_embd=16, n_layer=5, n_head=2, vocab_size=11, n_positions=32)
     GPT2Model(config).save_pretrained(root / "backbone")

@@ -3,21 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from ruamel.yaml import YAML
 
 from tasks.figures import cost, curves, errors, layers, numbers, tables, verdicts, words
 from tasks.figures.inputs import Pair
 from tasks.figures.style import to_svg
 from tasks.figures.summary import SummaryRow
 from tasks.figures.verdicts import CorrectedVerdict
-from tasks.params import Params
+from tasks.params import Params, yaml_text
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 PACKAGES = ("fewlayers", "torch", "transformers", "optuna", "numpy", "pandas", "matplotlib")
@@ -204,12 +202,7 @@ def params_text(params: Params) -> str:
         content[section] = {
             name: content[section][name] for name in content[section] if name in names
         }
-    text = StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(_without_none(content), text)
-    return text.getvalue()
+    return yaml_text(_without_none(content))
 
 
 def _without_none(value: Any) -> Any:

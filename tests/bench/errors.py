@@ -12,6 +12,7 @@ from tasks.data.series import load_series
 from tasks.data.windows import test_windows
 from tasks.models.registry import load_model
 from tasks.params import load_params
+from tasks.training.loop import validation_mse
 
 PRESET = "real"
 DATASETS = ("etth1", "ettm1", "weather")
@@ -33,17 +34,8 @@ def full_errors(project: Path) -> dict[str, float]:
     return errors
 
 
-@torch.inference_mode()
 def test_error(root: Path, dataset: str, context: int, horizon: int) -> float:
     """Mean squared error over all test windows at stride 1."""
     model = load_model(root / "models/full" / dataset / MODEL)
     windows = test_windows(load_series(root / "data/test" / dataset), context, horizon, stride=1)
-    total, count = 0.0, 0
-    for index in torch.arange(len(windows)).split(64):
-        batch = windows.batch(index)
-        target = batch[:, context:]
-        observed = torch.isfinite(target)
-        error = model.forecast(batch[:, :context], horizon).mean - target
-        total += float(torch.where(observed, error, 0.0).square().sum())
-        count += int(observed.sum())
-    return total / count
+    return validation_mse(model, windows.batch(torch.arange(len(windows))))
