@@ -2,7 +2,7 @@
 # Everything can be run again: what stands already is left alone.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test ui lint types real real-small bench clean
+.PHONY: help run test ui lint types real real-small study bench healing-table clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && { echo $$p; break; }; done)
@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## show this list
 	@echo "usage: make TARGET"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' Makefile
 
 run: $(READY) ## bring everything up to date on the datasets of params.yaml; print the report's path
 	@$(BIN)/fewlayers run
@@ -40,8 +40,14 @@ real: $(READY) ## the real benchmarks, at most 100 minutes on 2 cores; can be st
 real-small: $(READY) ## ETTh1 at nano, at most 8 minutes on 2 cores
 	@$(BIN)/fewlayers run --preset real-small
 
+study: $(READY) ## how often pruning holds: six benchmarks, three settings; about an hour; can be stopped
+	@$(BIN)/fewlayers study $(ARGS)
+
 bench: $(READY) ## measure the bars of speed and error into reports/bench.json
 	@$(BIN)/python -m tests.bench
+
+healing-table: $(READY) ## every way of healing against the plain one; hours, resumable; ARGS=--help
+	@$(BIN)/python -m tests.bench.healing $(ARGS)
 
 clean: ## remove the environment and local state; data, cache and reports stay
 	rm -rf $(VENV) .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -72,15 +73,11 @@ def run(
 
       fewlayers run --preset real-small
     """
-    from flows.server import any_server
     from flows.summary import print_results
 
     project = Path.cwd()
     root, reports = _workspace(project, preset)
-    use(prefect_environment(project))
-    use({"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
-    with any_server(project) as api:
-        use({"PREFECT_API_URL": api})
+    with _server(project):
         is_done, message = _refresh(root)
     if not is_done:
         raise FewlayersError(message)
@@ -100,6 +97,18 @@ def _workspace(project: Path, preset: str | None) -> tuple[Path, Path]:
     return make_workspace(project, preset), project / "reports" / preset
 
 
+@contextmanager
+def _server(project: Path) -> Iterator[None]:
+    """Inside the context Prefect's server is there and this process talks to it."""
+    use(prefect_environment(project))
+    use({"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
+    from flows.server import any_server
+
+    with any_server(project) as api:
+        use({"PREFECT_API_URL": api})
+        yield
+
+
 def _refresh(root: Path) -> tuple[bool, str]:
     """Runs the flow; returns whether it is completed, and its message."""
     from flows import console
@@ -115,6 +124,29 @@ def _refresh(root: Path) -> tuple[bool, str]:
         state = refresh(str(root), return_state=True)
     flush()
     return state.is_completed(), state.message or "the run ended without a message"
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A name under `studies` in params.yaml.")] = "quick",
+) -> None:
+    """Run a preset for many seeds, horizons and sizes; tabulate how often pruning holds.
+
+    Writes data/studies/NAME: tasks.csv, table.csv, table.md and figure.png. A stopped study
+    goes on where it was.
+
+    Examples:
+      fewlayers study
+
+      fewlayers study full
+    """
+    from flows.study import FOLDER, run_study
+    from flows.summary import print_study
+
+    project = Path.cwd()
+    with _server(project):
+        run_study(project, name, _refresh)
+    print_study(project / FOLDER / name)
 
 
 @app.command("add-data")

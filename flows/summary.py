@@ -87,3 +87,9 @@ def print_profile(profile: Profile) -> None:
             console.print(f"{kind}: {note}", markup=False, soft_wrap=True)
     if profile.dropped_series:
         console.print(f"dropped: {', '.join(profile.dropped_series)}", markup=False)
+
+
+def print_study(folder: Path) -> None:
+    """Prints the study's tables and where they lie."""
+    print((folder / "table.md").read_text(encoding="utf-8"))
+    print(f"study: {folder}")

@@ -7,7 +7,7 @@ project's cache, keeps its state from run to run, and so resumes where it was st
 import filecmp
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flows import dvc
 from flows.environment import state_folder
@@ -31,18 +31,22 @@ def make_workspace(project: Path, preset: str) -> Path:
         ParamsError: there is no such preset, or params.yaml with it is not valid.
         FlowError: the project has no dvc.yaml, or DVC cannot be set up.
     """
-    content = load_preset(project / "params.yaml", preset)
+    return renew_workspace(project, preset, load_preset(project / "params.yaml", preset))
+
+
+def renew_workspace(project: Path, name: str, content: dict[str, Any]) -> Path:
+    """The workspace `.state/presets/NAME` with these parameters. Raises as `make_workspace`."""
+    params = validate_params(content, name)
     if not (project / "dvc.yaml").is_file():
         raise FlowError(f"{project}: has no dvc.yaml; run the command from the project's root")
-    root = state_folder(project) / "presets" / preset
+    root = state_folder(project) / "presets" / name
     root.mkdir(parents=True, exist_ok=True)
     write_text(root / "params.yaml", yaml_text(content))
-    for name in COPIED:
-        if (project / name).is_file():
-            _copy_file(project / name, root / name)
+    for file in COPIED:
+        if (project / file).is_file():
+            _copy_file(project / file, root / file)
     sync_folder(project / "tasks", root / "tasks")
     dvc.prepare(root, cache=(project / ".dvc" / "cache").resolve())
-    params = validate_params(content, preset)
     for dataset in [*params.run.datasets, *params.run.corpora]:
         _copy_raw(project, root, dataset)
     return root

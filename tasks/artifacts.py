@@ -1,7 +1,6 @@
 """Typed files that cross a stage boundary, written atomically.
 
-Every file is written to a temporary name in the same folder, flushed to disk and renamed, so a
-reader never meets half a file.
+A file gets a temporary name beside its own, is flushed and renamed: no reader meets half of one.
 """
 
 import json
@@ -11,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -50,16 +48,6 @@ def _write_plain(path: Path, text: str) -> None:
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Writes a frame as CSV without its index, atomically."""
     write_text(path, frame.to_csv(index=False))
-
-
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Writes one .npy array atomically; object arrays are refused."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-
-    write_atomically(path, write)
 
 
 def read_json(path: Path) -> object:
@@ -142,40 +130,20 @@ class TrainingSummary(Artifact):
     valid_mse: float  # of the best checkpoint
     stopped_early: bool
     still_improving: bool  # best evaluation within the last tenth of the steps asked for
+    late_change: float | None = None  # of valid_mse over the last evaluations, relative
     learning_rate: float
     precision: Literal["fp32", "bf16"]
     trainable_parameters: int
-
-
-class Score(Artifact):
-    """One score of every block; higher = keep."""
-
-    values: list[float]
-    parameters: dict[str, float | int | str | list[str]]
-    count: int | None = None  # the score's own automatic number of blocks to keep
-
-
-class Scores(Artifact):
-    """`scores/DATASET/MODEL.json`: all scores over all blocks and the similarity matrices."""
-
-    dataset: str
-    model: str
-    num_blocks: int
-    calibration_windows: int
-    calibration_sha256: str  # of the window indices
-    calibration_source: str
-    scores: dict[str, Score]
-    cosine: list[list[float]]  # (num_blocks + 1) x (num_blocks + 1), states h_0 .. h_L
-    cka: list[list[float]]
+    sweep: dict[str, float] = {}  # validation MSE by learning rate tried first
 
 
 class Candidate(Artifact):
-    """One mask that was healed briefly."""
+    """One mask that climbed the rungs."""
 
     keep: list[int]
     source: str  # the score or sampler that proposed it first
     valid_mse_before: float
-    valid_mse_healed: float  # after the short healing
+    valid_mse_healed: list[float]  # after each rung that it reached
     valid_mse_fully_healed: float | None = None  # the best of each size only
     cost: float
 
@@ -193,8 +161,9 @@ class SearchResult(Artifact):
     full_valid_mse: float  # of the better of the full model and full_extra
     margin: float
     candidates: list[Candidate]
-    rank_correlation: float | None  # Kendall's tau, before against after healing, all candidates
-    rank_correlation_by_size: dict[str, float | None]
+    rungs: list[int]  # healing steps of each
+    rank_correlations: list[float | None]  # Kendall's tau of each rung with the ranking before it
+    rank_correlation_by_size: dict[str, float | None]  # unhealed with the first rung
     keep: list[int]  # the choice, original indices of the full model
     within_margin: bool
     reason: str
@@ -203,7 +172,7 @@ class SearchResult(Artifact):
 class HealedOption(Artifact):
     """One way of healing the chosen mask."""
 
-    name: Literal["plain", "distilled"]
+    name: str  # as in `healing.options`
     training: TrainingSummary
 
 
@@ -213,7 +182,7 @@ class PruneSummary(Artifact):
     keep: list[int]
     valid_mse_unhealed: float
     options: list[HealedOption]
-    chosen: Literal["plain", "distilled"]  # by validation error
+    chosen: str  # one of the options, by validation error
 
 
 class ControlSummary(Artifact):
@@ -230,6 +199,16 @@ class Errors(Artifact):
     mse: float
     mae: float
     mase: float | None  # None where no channel has a usable seasonal scale
+
+
+class DieboldMariano(Artifact):
+    """The pruned model against another one; a negative statistic speaks for the pruned model."""
+
+    statistic: float
+    p_value: float  # two-sided
+    p_superior: float  # of H0: pruned >= other
+    p_noninferior: float  # of H0: pruned >= (1 + margin) other
+    verdict: Verdict  # before Holm, as the bootstrap's
 
 
 class Evaluation(Artifact):
@@ -250,13 +229,14 @@ class Evaluation(Artifact):
     zero_shot: Errors | None  # of a pretrained start, before any tuning on this dataset
     pruned: Errors
     controls: dict[str, Errors]
-    verdict: Verdict  # before Holm; `report` corrects over the datasets of the run
+    verdict: Verdict  # the bootstrap's, before Holm; `report` corrects over the datasets
     margin: float
     p_value: float  # of non-inferiority
     p_superior: float
     difference: float  # mse_pruned / mse_full - 1
     interval: tuple[float, float]  # of `difference`, bootstrap
     block_length: int
+    diebold_mariano: DieboldMariano  # beside the bootstrap; does not decide
     selection_adds: bool  # pruned below the random masks' spread
     valid_mse: dict[str, float]  # every forecaster's validation error, by name
     recommendation: Recommendation

@@ -13,9 +13,11 @@ from tasks.models.native import NativeModel
 from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
+from tasks.score_artifacts import Scores
 from tasks.sections import RandomStart, Scale
-from tasks.training.fit import training_data, write_timing
-from tasks.training.healing import heal, healing_recipe, pruned_student, save_control
+from tasks.training.fit import write_timing
+from tasks.training.healing import HealingJob, make_healer, save_control
+from tasks.training.options import healing_option
 from tasks.training.recipe import Student
 
 
@@ -57,41 +59,41 @@ def main(argv: list[str]) -> None:
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     device = pick_device(params.runtime.device)
     full = load_model(Path("models/full") / pair).to(device)
-    training = params.training_of(args.model, scale_rate=start.scale.learning_rate)
     masks = panel_masks(
         full.num_blocks,
         len(pruned.keep),
         params.controls.random_masks,
         seed_for(params.seed, "panel", pair),
     )
-    rate = healing.learning_rate or start.scale.learning_rate
-    weight = healing.distillation if pruned.chosen == "distilled" else 0.0
-    students = [
-        pruned_student(name, full, mask, steps=healing.steps, rate=rate, distillation=weight)
-        for name, mask in masks.items()
-    ]
-    students.append(
-        Student(
-            name="scratch",
-            model=scratch_model(params, args.model, start.scale, len(pruned.keep)).to(device),
-            steps=trained.steps_run + healing.steps,
-            learning_rate=start.scale.learning_rate,
-        )
+    scratch = Student(
+        name="scratch",
+        model=scratch_model(params, args.model, start.scale, len(pruned.keep)).to(device),
+        steps=trained.steps_run + healing.steps,
+        learning_rate=start.scale.learning_rate,
     )
-    loop = heal(
-        students,
-        healing_recipe(training, healing, seed=seed_for(params.seed, "heal", pair)),
-        training_data(params, args.dataset, training),
-        teacher=full,
+    healer = make_healer(
+        params,
+        args.dataset,
+        args.model,
+        full=full,
+        teacher=load_model(Path("search") / pair / "full_extra").to(device),
+        scale_rate=start.scale.learning_rate,
+        scores=Scores.read(Path("scores") / f"{pair}.json"),
+    )
+    option = healing_option(pruned.chosen, healing)
+    healed = healer.heal(
+        [HealingJob(name, mask, option) for name, mask in masks.items()],
+        steps=healing.steps,
         state_folder=Path(".state/controls") / pair,
         what=f"controls {pair}",
+        rivals=[scratch],
     )
     folder = Path("models/controls") / pair
-    for student in students:
-        save_control(folder / student.name, student, masks.get(student.name), loop.precision)
+    for student in (*healed.students, scratch):
+        save_control(folder / student.name, student, masks.get(student.name), healed.precision)
     shutil.copytree(Path("search") / pair / "full_extra", folder / "full_extra", dirs_exist_ok=True)
     write_timing("controls", pair, started)
-    loop.discard_state()
+    healed.discard_state()
 
 
 if __name__ == "__main__":

@@ -205,7 +205,7 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
             seed_for(params.seed, "evaluate", job.name, name)
         ),
     )
-    verdict = comparisons["full"][0]
+    verdict, diebold = comparisons["full"]
     errors = {name: outcome.errors for name, outcome in panel.outcomes.items()}
     random = [one.mse for name, one in errors.items() if name.startswith("random_")]
     advice, reason = recommend(verdict.verdict, panel.valid_mse, margin=params.evaluation.margin)
@@ -236,6 +236,7 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
         difference=verdict.difference,
         interval=verdict.interval,
         block_length=verdict.block_length,
+        diebold_mariano=diebold,
         selection_adds=does_selection_add(errors["pruned"].mse, random),
         valid_mse=panel.valid_mse,
         recommendation=advice,
@@ -271,7 +272,7 @@ def write_tests(job: Job, comparisons: Mapping[str, Compared]) -> None:
     The p-values there are not corrected for their number: they describe, only `full` decides.
     """
     rows = {
-        name: asdict(comparison) | {"diebold_mariano": asdict(diebold)}
+        name: asdict(comparison) | {"diebold_mariano": diebold.model_dump()}
         for name, (comparison, diebold) in comparisons.items()
     }
     text = json.dumps(rows, indent=1, allow_nan=False)

@@ -6,6 +6,7 @@ and the rule. YAML 1.2 (so `1e-3` is a number); no aliases, no tags, at most 64 
 
 import math
 import re
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -16,12 +17,12 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from tasks.errors import ParamsError
+from tasks.score_sections import Scoring
 from tasks.sections import (
     Controls,
     Dataset,
     Evaluation,
     Generator,
-    Healing,
     Measure,
     Mix,
     ModelEntry,
@@ -30,12 +31,15 @@ from tasks.sections import (
     Run,
     Runtime,
     Scale,
-    Scoring,
     Search,
     Section,
+    Stability,
+    Study,
     Training,
     Windows,
 )
+from tasks.sections_healing import Healing
+from tasks.sections_search import hide_passwords
 
 MAX_PARAMS_BYTES = 64 * 1024
 NO_BASE = "none"  # in run.models: the model starts from no pretrained one
@@ -58,9 +62,11 @@ class Params(Section):
     search: Search = Search()
     healing: Healing = Healing()
     controls: Controls = Controls()
+    stability: Stability = Stability()
     evaluation: Evaluation = Evaluation()
     measure: Measure = Measure()
     presets: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    studies: dict[Name, Study] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -85,6 +91,8 @@ class Params(Section):
                 )
         for name in (*self.run.models, *self.run.pretrain):
             self._check_model(name)
+        for name, study in self.studies.items():
+            _require(f"studies.{name}.preset", [study.preset], "presets", self.presets)
         for name, base in self.run.models.items():
             start = self.models[name].start
             expected = start.model if isinstance(start, PretrainedStart) else NO_BASE
@@ -233,7 +241,7 @@ def validate_params(content: dict[str, Any], source: str) -> Params:
 def _shown(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    text = repr(value)
+    text = hide_passwords(repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -242,18 +250,25 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     return validate_params(read_yaml(path), str(path))
 
 
-def load_preset(path: Path, preset: str) -> dict[str, Any]:
+def load_preset(
+    path: Path, preset: str, change: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
     """The raw content of params.yaml with one of its presets laid over it, validated.
+
+    `change` alters the content in place before it is validated.
 
     Raises:
         ParamsError: no such preset, or the result is not valid.
     """
     content = read_yaml(path)
     presets = content.pop("presets", None) or {}
+    content.pop("studies", None)
     if preset not in presets:
         raise ParamsError(
             f"{path}: there is no preset {preset!r}; presets: {', '.join(presets) or 'none'}"
         )
     merged = merge(content, presets[preset])
+    if change is not None:
+        change(merged)
     validate_params(merged, f"{path} with preset {preset}")
     return merged

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     folder = Path("data/pretrained") / args.model
     model.save(folder)
     summary.write(folder / "training.json")
-    write_history(Path("plots/pretrain") / f"{args.model}.csv", loop)
+    write_history(Path("plots/pretrain") / f"{args.model}.csv", loop.students)
     write_timing("pretrain", args.model, started)
     loop.discard_state()
 

@@ -5,61 +5,61 @@ from pathlib import Path
 
 from tasks.artifacts import HealedOption, PruneSummary, SearchResult, StartSummary
 from tasks.models.registry import load_model
-from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.training.fit import training_data, write_history, write_timing
-from tasks.training.healing import heal, healing_recipe, pruned_student
+from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
+from tasks.score_artifacts import Scores
+from tasks.training.fit import write_history, write_timing
+from tasks.training.healing import HealingJob, make_healer
 from tasks.training.loop import validation_mse
+from tasks.training.options import healing_option
 
 
 def main(argv: list[str]) -> None:
-    """models/full/DATASET/MODEL + search.json -> models/pruned/DATASET/MODEL."""
+    """models/full/DATASET/MODEL + search.json -> models/pruned/DATASET/MODEL.
+
+    The teacher is the full model with the same extra tuning: on validation it is never worse than
+    the one that is pruned, which is its own first checkpoint.
+    """
     parser = stage_parser("tasks.prune", "Prunes and heals a model.", selects=["dataset", "model"])
     args = parser.parse_args(argv)
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
     start = StartSummary.read(Path("models/start") / args.model / "start.json")
     keep = SearchResult.read(Path("search") / pair / "search.json").keep
-    full = load_model(Path("models/full") / pair).to(pick_device(params.runtime.device))
-    training = params.training_of(args.model, scale_rate=start.scale.learning_rate)
-    data = training_data(params, args.dataset, training)
-    healing = params.healing
-    students = [
-        pruned_student(
-            option,
-            full,
-            keep,
-            steps=healing.steps,
-            rate=healing.learning_rate or start.scale.learning_rate,
-            distillation=healing.distillation if option == "distilled" else 0.0,
-        )
-        for option in healing.options
-    ]
-    unhealed = validation_mse(students[0].model, data.valid.to(next(full.parameters()).device))
-    loop = heal(
-        students,
-        healing_recipe(training, healing, seed=seed_for(params.seed, "heal", pair)),
-        data,
-        teacher=full,
+    device = pick_device(params.runtime.device)
+    full = load_model(Path("models/full") / pair).to(device)
+    healer = make_healer(
+        params,
+        args.dataset,
+        args.model,
+        full=full,
+        teacher=load_model(Path("search") / pair / "full_extra").to(device),
+        scale_rate=start.scale.learning_rate,
+        scores=Scores.read(Path("scores") / f"{pair}.json"),
+    )
+    with full.only(keep):
+        unhealed = validation_mse(full, healer.data.valid.to(device))
+    options = [healing_option(name, params.healing) for name in params.healing.options]
+    healed = healer.heal(
+        [HealingJob(option.name, tuple(keep), option) for option in options],
+        steps=params.healing.steps,
         state_folder=Path(".state/prune") / pair,
         what=f"prune {pair}",
     )
-    best = min(students, key=lambda student: student.best_valid)
+    best = min(healed.students, key=lambda student: student.best_valid)
     folder = Path("models/pruned") / pair
     best.model.save(folder)
-    PruneSummary.model_validate(
-        {
-            "keep": keep,
-            "valid_mse_unhealed": unhealed,
-            "options": [
-                HealedOption.model_validate({"name": s.name, "training": s.summary(loop.precision)})
-                for s in students
-            ],
-            "chosen": best.name,
-        }
+    PruneSummary(
+        keep=keep,
+        valid_mse_unhealed=unhealed,
+        options=[
+            HealedOption(name=student.name, training=student.summary(healed.precision))
+            for student in healed.students
+        ],
+        chosen=best.name,
     ).write(folder / "prune.json")
-    write_history(Path("plots/heal") / f"{pair}.csv", loop)
+    write_history(Path("plots/heal") / f"{pair}.csv", healed.students)
     write_timing("prune", pair, started)
-    loop.discard_state()
+    healed.discard_state()
 
 
 if __name__ == "__main__":

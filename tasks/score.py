@@ -4,20 +4,22 @@ import hashlib
 import time
 from pathlib import Path
 
-from tasks.artifacts import Score, Scores
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.registry import load_model
 from tasks.params import Params
-from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
-from tasks.scorers.activations import collect
-from tasks.scorers.block_influence import block_influence
-from tasks.scorers.few_layer import few_layer
-from tasks.scorers.removal_loss import removal_loss
+from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
+from tasks.score_artifacts import Scores
+from tasks.scorers.breakdown import break_down
+from tasks.scorers.calibration import draw_windows, is_volatile, volatility
+from tasks.scorers.few_layer_changes import few_layer_changes
+from tasks.scorers.sensitivity import calibration_sensitivity
+from tasks.scorers.sublayers import sublayer_losses
+from tasks.scorers.table import Evidence, Kind, Meter, kinds_of, score_all
 from tasks.training.fit import write_timing
 
 
-def calibration_windows(params: Params, data: SeriesSet) -> WindowSet:
+def calibration_source(params: Params, data: SeriesSet) -> WindowSet:
     """The windows that calibration draws from; never the test range."""
     shape = (params.windows.context, params.windows.horizon)
     if params.scoring.source == "training":
@@ -33,42 +35,44 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, options = f"{args.dataset}/{args.model}", params.scoring
-    device = pick_device(params.runtime.device)
-    model = load_model(Path("models/full") / pair).to(device)
-    source = calibration_windows(
-        params, load_series(Path("data/prepared") / args.dataset / "history")
-    )
-    index = source.spaced(options.calibration_windows)
-    windows = source.batch(index)
+    seed = seed_for(params.seed, "score", pair)
+    model = load_model(Path("models/full") / pair).to(pick_device(params.runtime.device))
+    data = load_series(Path("data/prepared") / args.dataset / "history")
+    source = calibration_source(params, data)
+    own = draw_windows(source, options.calibration_windows, options.draw, seed=seed)
+    windows = source.batch(own.index)
     started = time.perf_counter()
-    activations = collect(model, windows[:, : params.windows.context], options.batch_size)
-    passed = time.perf_counter()
-    scores: dict[str, Score] = {
-        "few_layer": few_layer(activations, options.few_layer),
-        "block_influence": block_influence(activations),
-    }
-    derived = time.perf_counter()
-    scores["removal_loss"] = removal_loss(model, windows.to(device))
-    removed = time.perf_counter()
+    meter = Meter(model, options, seed=seed, max_bytes=params.runtime.state_bytes)
+    evidence: dict[Kind, Evidence] = {}
+    seconds: dict[str, float] = {}
+    for kind in kinds_of(options.scores):
+        before = time.perf_counter()
+        evidence[kind] = meter.measure(kind, windows)
+        seconds[kind] = time.perf_counter() - before
+    before = time.perf_counter()
+    sensitivity = calibration_sensitivity(meter, source, own, evidence)
+    seconds["sensitivity"] = time.perf_counter() - before
+    seen, removals = evidence["activations"], evidence.get("removals")
+    names = [data.series[place].name for place in source.locate(own.index)[0].tolist()]
+    volatile = is_volatile(volatility(windows[:, : source.context]))
     Scores(
         dataset=args.dataset,
         model=args.model,
         num_blocks=model.num_blocks,
-        calibration_windows=len(index),
-        calibration_sha256=hashlib.sha256(index.numpy().tobytes()).hexdigest(),
+        calibration_windows=len(own.index),
+        calibration_sha256=hashlib.sha256(own.index.numpy().tobytes()).hexdigest(),
         calibration_source=options.source,
-        scores=scores,
-        cosine=activations.cosine.tolist(),
-        cka=activations.cka.tolist(),
+        calibration_draw=own.draw,
+        scores=score_all(options.scores, evidence, options),
+        cosine=seen.cosine.tolist(),
+        cka=seen.cka.tolist(),
+        diversity=seen.diversity.tolist(),
+        removal=break_down(removals, names, volatile) if removals else None,
+        sensitivity=sensitivity,
+        sublayers=sublayer_losses(model, windows) if options.sublayers else {},
+        few_layer_changes=few_layer_changes(seen.cosine, seen.diversity, options.few_layer),
     ).write(Path("scores") / f"{pair}.json")
-    write_timing(
-        "score",
-        pair,
-        started,
-        instrumented_pass=passed - started,
-        activation_scores=derived - passed,
-        removal_loss=removed - derived,
-    )
+    write_timing("score", pair, started, **seconds)
 
 
 if __name__ == "__main__":

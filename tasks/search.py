@@ -1,24 +1,32 @@
 """Stage `search`: an Optuna study over masks, then the best of them healed and re-ranked."""
 
+import argparse
+import os
+import sys
 import time
 from pathlib import Path
 
-from tasks.artifacts import Scores, SearchResult, StartSummary, write_csv
+from tasks.artifacts import SearchResult, StartSummary, write_csv
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import cost_table
-from tasks.masks.mask import sizes_of, top_mask
+from tasks.masks.mask import own_mask, sizes_of
 from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeModel
 from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
+from tasks.score_artifacts import Scores
 from tasks.searchers.climb import Ladder, climb
 from tasks.searchers.evaluator import MaskEvaluator
+from tasks.searchers.queue import StudyQueue
 from tasks.searchers.rungs import choose, pick_candidates
-from tasks.searchers.study import Plan, pareto_front, run_study
-from tasks.training.fit import training_data, write_timing
-from tasks.training.healing import healing_recipe, save_control
+from tasks.searchers.storage import open_storage
+from tasks.searchers.study import Gauge, Plan, fully_measured, pareto_front, run_study
+from tasks.searchers.workers import Workers, measure_for, processes_of
+from tasks.training.fit import write_timing
+from tasks.training.healing import make_healer, save_control
+from tasks.training.options import healing_option
 from tasks.training.state import fingerprint
 
 
@@ -27,42 +35,41 @@ def main(argv: list[str]) -> None:
     parser = stage_parser(
         "tasks.search", "Searches the blocks to keep.", selects=["dataset", "model"]
     )
+    parser.add_argument(
+        "--worker", action="store_true", help="only measure masks, for the search that leads"
+    )
+    parser.add_argument("--leader", type=int, help=argparse.SUPPRESS)  # process to end with
     args = parser.parse_args(argv)
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, options = f"{args.dataset}/{args.model}", params.search
     started = time.perf_counter()
-    folder, state = Path("models/full") / pair, Path(".state/search") / pair
-    model = load_model(folder).to(pick_device(params.runtime.device))
+    state = Path(".state/search") / pair
+    model = load_model(Path("models/full") / pair).to(pick_device(params.runtime.device))
     scores = Scores.read(Path("scores") / f"{pair}.json")
-    sizes = sizes_of(options.shares, model.num_blocks)
-    plan = Plan(
-        name=_study_name(params, folder, scores),
-        num_blocks=model.num_blocks,
-        sizes=sizes,
-        proposals=[
-            (name, top_mask(score.values, size))
-            for size in sizes
-            for name, score in scores.scores.items()
-        ],
-        costs=cost_table(options.cost, model),
-        seed=seed_for(params.seed, "search", pair),
-    )
-    history = load_series(Path("data/prepared") / args.dataset / "history")
-    source = validation_windows(history, params.windows.context, params.windows.horizon)
-    evaluator = MaskEvaluator(model, source.batch(source.spaced(options.valid_windows)))
-    trials = run_study(plan, options, evaluator, state / "journal.log", f"search {pair}")
+    gauge = _gauge(params, args.dataset, args.model, model, scores)
+    storage = open_storage(params.runtime.search_storage, state / "journal.log")
+    if args.worker:
+        measure_for(gauge, storage, args.leader, f"search {pair}")
+        return
+    plan, sizes = gauge.plan, gauge.plan.sizes
+    command = [sys.executable, "-m", "tasks.search", *argv, "--worker", f"--leader={os.getpid()}"]
+    queue = StudyQueue.create(storage, plan.name)
+    helpers = 0 if queue.is_closed else processes_of(params.runtime, options) - 1
+    with Workers(command, helpers) as workers:
+        all_trials = run_study(gauge, queue, f"search {pair}", watch=workers.watch)
+    trials = fully_measured(all_trials)
     searched = time.perf_counter()
-    ladder = _ladder(params, args.dataset, args.model, model, state)
     climbed = climb(
-        ladder,
+        _ladder(params, args.dataset, args.model, model, scores, state),
         pick_candidates(trials, options.heal_top, list(scores.scores)),
-        options.heal_steps,
+        options.rungs,
+        params.healing.steps,
     )
     full_error = climbed.extra.best_valid  # its first evaluation is the full model as trained
     mask, within, reason = choose(climbed.full, full_error, options.margin)
     out = Path("search") / pair
     save_control(out / "full_extra", climbed.extra, range(model.num_blocks), climbed.precision)
-    write_csv(out / "trials.csv", trials)
+    write_csv(out / "trials.csv", all_trials)
     front = pareto_front(trials)
     for path in (out / "front.csv", Path("plots/front") / f"{pair}.csv"):
         write_csv(path, front)
@@ -72,12 +79,13 @@ def main(argv: list[str]) -> None:
         num_blocks=model.num_blocks,
         sizes=sizes,
         exhaustive=plan.is_exhaustive(options),
-        num_masks=int(trials["keep"].nunique()),
-        num_trials=len(trials),
+        num_masks=int(all_trials["keep"].nunique()),
+        num_trials=len(all_trials),
         margin=options.margin,
         full_valid_mse=full_error,
         candidates=climbed.candidates(),
-        rank_correlation=climbed.correlation(),
+        rungs=options.rungs,
+        rank_correlations=[rung.tau for rung in climbed.rungs],
         rank_correlation_by_size={str(size): climbed.correlation(size) for size in sizes},
         keep=list(mask),
         within_margin=within,
@@ -87,24 +95,52 @@ def main(argv: list[str]) -> None:
     write_timing("search", pair, started, study=searched - started, rungs=healed)
 
 
+def _gauge(params: Params, dataset: str, name: str, model: NativeModel, scores: Scores) -> Gauge:
+    pair, options = f"{dataset}/{name}", params.search
+    sizes = sizes_of(options.shares, model.num_blocks)
+    plan = Plan(
+        name=_study_name(params, Path("models/full") / pair, scores),
+        num_blocks=model.num_blocks,
+        sizes=sizes,
+        proposals=[
+            (source, own_mask(score, size))
+            for size in sizes
+            for source, score in scores.scores.items()
+        ],
+        costs=cost_table(options.cost, model),
+        seed=seed_for(params.seed, "search", pair),
+    )
+    history = load_series(Path("data/prepared") / dataset / "history")
+    valid = validation_windows(history, params.windows.context, params.windows.horizon)
+    windows = valid.batch(valid.spaced(options.valid_windows))
+    evaluator = MaskEvaluator(model, windows, max_bytes=params.runtime.state_bytes)
+    return Gauge(plan, options, evaluator)
+
+
 def _study_name(params: Params, folder: Path, scores: Scores) -> str:
     weights = [sha256_of(path) for path in sorted(folder.rglob("*.safetensors"))]
     settings = (weights, scores, params.search, params.seed, params.windows)
     return fingerprint(settings, [])[:24]
 
 
-def _ladder(params: Params, dataset: str, name: str, model: NativeModel, state: Path) -> Ladder:
-    pair, start = f"{dataset}/{name}", Path("models/start") / name / "start.json"
-    scale_rate = StartSummary.read(start).scale.learning_rate
-    training = params.training_of(name, scale_rate=scale_rate)
-    return Ladder(
+def _ladder(
+    params: Params, dataset: str, name: str, model: NativeModel, scores: Scores, state: Path
+) -> Ladder:
+    start = StartSummary.read(Path("models/start") / name / "start.json")
+    healer = make_healer(
+        params,
+        dataset,
+        name,
         full=model,
-        data=training_data(params, dataset, training),
-        recipe=healing_recipe(training, params.healing, seed=seed_for(params.seed, "heal", pair)),
-        healing=params.healing,
-        rate=params.healing.learning_rate or scale_rate,
+        teacher=model,  # the better one is not yet made
+        scale_rate=start.scale.learning_rate,
+        scores=scores,
+    )
+    return Ladder(
+        healer=healer,
+        option=healing_option(params.healing.options[-1], params.healing),
         state=state,
-        what=f"search {pair}",
+        what=f"search {dataset}/{name}",
     )
 
 

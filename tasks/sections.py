@@ -1,8 +1,11 @@
 """The sections of params.yaml as frozen models, one docstring and one range per value."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks.sections_search import SamplerName, Storage
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
@@ -28,6 +31,14 @@ class Runtime(Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     parallel_stages: Annotated[int, Field(ge=1, le=256)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    search_workers: Annotated[int, Field(ge=1, le=256)] = 1  # processes of one search
+    search_storage: Storage = "journal"  # journal | env | a database's URL
+    state_megabytes: Count = 256  # of states kept while many masks are measured together
+
+    @property
+    def state_bytes(self) -> int:
+        """`state_megabytes` in bytes."""
+        return self.state_megabytes * 2**20
 
 
 class Run(Section):
@@ -167,6 +178,8 @@ class Training(Section):
     batch_size: Count = 64
     accumulation: Count = 1  # micro-batches per optimizer step
     learning_rate: Positive | None = None  # None: the scale's
+    sweep_rates: list[Positive] = []  # learning rates tried first; the best by validation is taken
+    sweep_steps: Count = 100  # of each of them
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     weight_decay: NonNegative = 0.01
     betas: tuple[float, float] = Field(default=(0.9, 0.95), strict=False)
@@ -210,25 +223,6 @@ class ModelEntry(Section):
         return self
 
 
-class FewLayer(Section):
-    """The paper's idea, our reconstruction (method: inter-layer shift and token diversity)."""
-
-    alpha: Share = 0.5
-    predecessors: Depth = 3
-    combine: Literal["mean", "product"] = "mean"
-    tau: Share = 0.8
-    exempt: list[Literal["first", "last"]] = ["first"]
-
-
-class Scoring(Section):
-    """Layer scores on calibration windows, evenly spaced over their source."""
-
-    source: Literal["validation", "training"] = "validation"  # the first half of validation
-    calibration_windows: Count = 256
-    batch_size: Count = 64
-    few_layer: FewLayer = FewLayer()
-
-
 class Search(Section):
     """The Optuna search over which blocks to keep."""
 
@@ -238,25 +232,22 @@ class Search(Section):
     )
     trials: Count = 200
     exhaustive_limit: Steps = 500  # all masks are tried when they are at most this many
-    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    sampler: SamplerName = "surrogate"
+    batch: Annotated[int, Field(ge=1, le=256)] = 4  # trials sampled from the same history
     valid_windows: Count = 512
+    racing: bool = True  # clearly worse masks are stopped before they have seen all windows
+    racing_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05  # chance to lose a best mask so
     cost: Literal["share", "latency"] = "share"
     heal_top: Count = 3  # masks of each size that are healed briefly and re-ranked
-    heal_steps: Steps = 100
+    # steps of each short healing; from rung to rung fewer masks are left, see searchers/rungs.py
+    rungs: list[Steps] = Field(default=[100], min_length=1)
     margin: NonNegative = 0.02
 
-
-class Healing(Section):
-    """Fine-tuning after pruning; every control gets the same."""
-
-    steps: Steps = 500
-    learning_rate: Positive | None = None  # None: the scale's
-    patience: Count = 8
-    eval_every: Count = 50
-    distillation: Annotated[float, Field(ge=0, le=1)] = 0.5  # weight of the teacher's forecast
-    options: list[Literal["plain", "distilled"]] = Field(
-        default=["plain", "distilled"], min_length=1
-    )
+    @model_validator(mode="after")
+    def _rungs_rise(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.rungs)):
+            raise ValueError(f"search.rungs must rise, for example [60, 150]; got {self.rungs}")
+        return self
 
 
 class Controls(Section):
@@ -282,3 +273,24 @@ class Measure(Section):
     batch_sizes: list[Count] = Field(default=[1, 8, 64], min_length=1)
     repeats: Annotated[int, Field(ge=3, le=10_000)] = 20
     warmup: Steps = 3
+
+
+class Study(Section):
+    """A preset run for every seed, horizon and wanted share (`fewlayers study`)."""
+
+    preset: Name
+    models: list[Name] | None = Field(default=None, min_length=1)  # None: all of the preset's
+    seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[0], min_length=1)
+    horizons: list[Length] = Field(default=[96], min_length=1)
+    # sizes to prune to, as shares of all blocks; each is searched, healed and judged by itself
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.25], min_length=1)
+
+
+class Stability(Section):
+    """Other windows, periods and horizons that the blocks are chosen on once more, unhealed."""
+
+    draws: Annotated[int, Field(ge=0, le=100)] = 3  # of validation windows
+    windows: Count = 128  # of each setting
+    halves: bool = True  # of the training period
+    horizons: list[Count] = [24, 96, 336]  # those shorter than windows.horizon
+    exhaustive_limit: Steps = 250  # more masks than these: greedy removal

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     folder = Path("models/full") / pair
     model.save(folder)
     summary.write(folder / "training.json")
-    write_history(Path("plots/train") / f"{pair}.csv", loop)
+    write_history(Path("plots/train") / f"{pair}.csv", loop.students)
     write_timing("train", pair, started)
     loop.discard_state()
 

@@ -11,15 +11,18 @@ from tasks.params import Params
 from tests.code_deps import ROOT, body_of, code_of, direct_imports, is_code, stage_file
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-NOT_STAGE_PARAMS = {"runtime", "presets"}  # how to run; changing them changes no result
+NOT_STAGE_PARAMS = {"runtime", "presets", "studies"}  # how to run; changing them changes no result
 LAYERS = [
-    ["errors", "sections", "params", "artifacts", "runtime"],
+    [
+        "errors", "sections", "sections_healing", "sections_search", "score_sections", "params",
+        "artifacts", "score_artifacts", "runtime",
+    ],
     ["data"],
     ["models"],
     ["masks"],
     ["scorers", "searchers", "training", "metrics"],
     ["figures"],
-]
+]  # fmt: skip
 
 
 def files(folder: str) -> list[Path]:

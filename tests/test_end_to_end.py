@@ -233,6 +233,6 @@ def test_run_again_from_nothing_gives_the_same_bytes(project):
     weights = project.root / "models/pruned/demo/tsfm-pico/model.safetensors"
     metrics = project.root / "metrics/demo/tsfm-pico.json"
     before = weights.read_bytes(), metrics.read_bytes()
-    for stage in ("train", "score", "search", "prune", "controls", "evaluate"):
+    for stage in ("train", "score", "search", "stability", "prune", "controls", "evaluate"):
         project.dvc("repro", "--single-item", "--force", f"{stage}@demo-tsfm-pico")
     assert (weights.read_bytes(), metrics.read_bytes()) == before

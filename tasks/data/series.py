@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from tasks.artifacts import read_json, write_array, write_text
+from tasks.artifacts import read_json, write_atomically, write_text
 from tasks.errors import ArtifactError
 
 
@@ -37,9 +37,13 @@ class SeriesSet:
         """Writes values.npy and series.json."""
         import json
 
-        write_array(folder / "values.npy", self.values)
+        write_atomically(folder / "values.npy", self._write_values)
         rows = [vars(one) for one in self.series]
         write_text(folder / "series.json", json.dumps(rows, indent=1) + "\n")
+
+    def _write_values(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, self.values, allow_pickle=False)
 
 
 def load_series(folder: Path) -> SeriesSet:

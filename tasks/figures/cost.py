@@ -117,9 +117,17 @@ def _draw_trials(axes: Axes, pair: Pair) -> None:
     chosen = pair.prune.valid_mse_unhealed
     one_block = cost_of_size(pair)(2) - cost_of_size(pair)(1)
     aside = one_block * 0.5 * ((trials["number"] * GOLDEN) % 1 - 0.5)
+    x, y = trials["cost"] + aside, trials["valid_mse"]
+    stopped, scored = pair.is_stopped, trials["source"].isin(pair.scores.scores)
+    axes.scatter(x[~stopped], y[~stopped], s=14, color=style.PASSIVE, lw=0, label="trial")
+    if stopped.any():
+        axes.scatter(
+            x[stopped], y[stopped], s=3, color=style.PASSIVE, lw=0, label="stopped early (estimate)"
+        )
     axes.scatter(
-        trials["cost"] + aside, trials["valid_mse"], s=14, color=style.PASSIVE, lw=0, label="trial"
-    )
+        x[scored], y[scored], s=26, facecolors="none", edgecolors=style.MUTED, lw=0.9,
+        label="a score's own mask",
+    )  # fmt: skip
     axes.plot(
         front["cost"], front["valid_mse"], "o-", ms=4, color=style.INK, lw=1.2, label="Pareto front"
     )
@@ -137,7 +145,7 @@ def _draw_trials(axes: Axes, pair: Pair) -> None:
 def _draw_tuned(axes: Axes, pair: Pair) -> None:
     cost, points, candidates = cost_of_size(pair), tuned_points(pair), pair.search.candidates
     full_cost, full = cost(pair.search.num_blocks), validation_error(pair, "full")
-    healed = [made.valid_mse_healed for made in candidates]
+    healed = [made.valid_mse_healed[-1] for made in candidates]
     edge = FAR * float(np.median([point.error for point in points]))
     near = [point for point in points if point.error <= edge]
     low, high = _limits([full, *healed, *(point.error for point in near)])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -63,15 +64,18 @@ def draw_training(history: pd.DataFrame, *, best_step: int) -> Figure:
     return figure
 
 
-def draw_healing(healing: pd.DataFrame, *, best_steps: dict[str, int], target: float) -> Figure:
+def draw_healing(
+    healing: pd.DataFrame, *, best_steps: dict[str, int], chosen: str, target: float
+) -> Figure:
     """Validation MSE while the pruned model heals, one line per option, the full model dashed."""
     with style.styled():
         figure, (axes,) = style.new_figure(width=5.6, height=3.0)
-        colours = dict(zip(best_steps, (style.SERIES[2], style.PRUNED), strict=False))
-        for option, colour in colours.items():
+        others = cycle(colour for colour in style.SERIES[2:] if colour != style.PRUNED)
+        for option, best_step in best_steps.items():
+            colour = style.PRUNED if option == chosen else next(others)
             valid = healing[healing["option"] == option].dropna(subset=["valid_mse"])
             axes.plot(valid["step"], valid["valid_mse"], "o-", ms=3, color=colour, label=option)
-            _mark_best(axes, valid, best_step=best_steps[option], colour=colour)
+            _mark_best(axes, valid, best_step=best_step, colour=colour)
         axes.axhline(target, color=style.FULL, lw=1.1, ls="--", label="full model")
         axes.set_title("Healing of the pruned model")
         axes.set_xlabel("step")

@@ -13,22 +13,23 @@ from tasks.artifacts import (
     Measurement,
     Profile,
     PruneSummary,
-    Scores,
     SearchResult,
     Timing,
     TrainingSummary,
     read_json,
 )
 from tasks.errors import ArtifactError
+from tasks.metrics.stability import Stability
+from tasks.score_artifacts import Scores
 
 # Controls that are no model folder under models/controls/.
 BASELINES = ("seasonal_naive", "linear")
 
 HISTORY_COLUMNS = ("step", "train_loss", "valid_mse")
-TRIAL_COLUMNS = ("number", "keep", "num_kept", "source", "valid_mse", "cost")
+TRIAL_COLUMNS = ("number", "keep", "num_kept", "source", "valid_mse", "cost", "windows")
 FRONT_COLUMNS = ("num_kept", "cost", "valid_mse", "keep")
 
-Made = TypeVar("Made", Evaluation, Measurement, Scores, SearchResult)
+Made = TypeVar("Made", Evaluation, Measurement, Scores, SearchResult, Stability)
 
 
 class SampleForecast(BaseModel):
@@ -55,6 +56,7 @@ class Pair:
     measurement: Measurement
     scores: Scores
     search: SearchResult
+    stability: Stability
     trials: pd.DataFrame
     front: pd.DataFrame
     training: TrainingSummary
@@ -65,6 +67,12 @@ class Pair:
     per_step: pd.DataFrame
     forecasts: list[SampleForecast]
     timings: dict[str, Timing]  # by stage, of the stages that left one
+
+    @property
+    def is_stopped(self) -> "pd.Series[bool]":
+        """Of every trial whether the race stopped it, so that its error is an estimate."""
+        stopped: pd.Series[bool] = self.trials["windows"] < self.trials["windows"].max()
+        return stopped
 
 
 def read_pair(root: Path, *, dataset: str, model: str) -> Pair:
@@ -84,6 +92,7 @@ def read_pair(root: Path, *, dataset: str, model: str) -> Pair:
         measurement=_read_own(Measurement, root / "measurements", name),
         scores=_read_own(Scores, root / "scores", name),
         search=_read_own(SearchResult, search, Path("search")),
+        stability=_read_stability(root / "stability", name),
         trials=read_table(search / "trials.csv", TRIAL_COLUMNS),
         front=read_table(search / "front.csv", FRONT_COLUMNS),
         training=TrainingSummary.read(root / "models/full" / name / "training.json"),
@@ -111,6 +120,14 @@ def _read_own(kind: type[Made], folder: Path, name: Path) -> Made:
             "run its stage again"
         )
     return artifact
+
+
+def _read_stability(folder: Path, name: Path) -> Stability:
+    """The stage's settings and those of every file NAME.*.json beside it (other trainings)."""
+    own = _read_own(Stability, folder, name)
+    others = [Stability.read(path) for path in sorted(folder.glob(f"{name}.*.json"))]
+    settings = [setting for one in (own, *others) for setting in one.settings]
+    return own.model_copy(update={"settings": settings})
 
 
 def _read_controls(folder: Path, evaluation: Evaluation) -> dict[str, ControlSummary]:

@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tasks.artifacts import Candidate, Score
+from tasks.artifacts import Candidate, SearchResult
 from tasks.figures import style
 from tasks.figures.inputs import Pair
+from tasks.score_artifacts import Score
 
 PANELS_PER_ROW = 3
 
@@ -51,6 +52,24 @@ def _bars(axes: Axes, name: str, score: Score, *, keep: list[int]) -> None:
     axes.set_xlabel("block")
 
 
+def draw_sublayers(losses: dict[str, list[float]]) -> Figure:
+    """The removal loss of the parts of every block, side by side."""
+    with style.styled():
+        figure, (axes,) = style.new_figure(width=3.7, height=2.1)
+        width = 0.8 / max(1, len(losses))
+        for place, (kind, values) in enumerate(losses.items()):
+            blocks = np.arange(len(values)) + width * (place - (len(losses) - 1) / 2)
+            axes.bar(blocks, values, width=width, color=style.SERIES[place + 1], label=kind)
+        axes.axhline(0, color=style.LINE, lw=0.8)
+        axes.set_title("removal loss of parts")
+        axes.grid(visible=False, axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.set_xlabel("block")
+        axes.legend(loc="best")
+    return figure
+
+
 def draw_similarity(matrix: list[list[float]], *, title: str) -> Figure:
     """A heat map over the states h_0 .. h_L; the darker the more alike, the scale ends at 1."""
     values = np.asarray(matrix, dtype=float)
@@ -69,36 +88,52 @@ def draw_similarity(matrix: list[list[float]], *, title: str) -> Figure:
     return figure
 
 
-def draw_healing_ranks(candidates: list[Candidate], *, keep: list[int]) -> Figure:
-    """Candidates before against after brief healing: a rising line means the order survives."""
-    sizes = sorted({len(candidate.keep) for candidate in candidates})
+def draw_healing_ranks(search: SearchResult) -> Figure:
+    """The rank of every candidate among those of its size, unhealed and after each rung.
+
+    One band of lines per size, the best on top; a line ends where its mask was left behind.
+    Crossing lines are orders that healing turned round.
+    """
+    sizes = sorted({len(candidate.keep) for candidate in search.candidates})
     with style.styled():
         figure, (axes,) = style.new_figure(width=3.8, height=3.3)
+        top, ticks = 0, []
         for size, colour in zip(sizes, _cycle(len(sizes)), strict=True):
-            same = [candidate for candidate in candidates if len(candidate.keep) == size]
-            axes.scatter(
-                [candidate.valid_mse_before for candidate in same],
-                [candidate.valid_mse_healed for candidate in same],
-                s=32,
-                color=colour,
-                label=f"{size} blocks",
-            )
-        for candidate in candidates:
-            if candidate.keep == keep:
-                axes.plot(
-                    [candidate.valid_mse_before],
-                    [candidate.valid_mse_healed],
-                    "*",
-                    ms=15,
-                    color=style.PRUNED,
-                    markeredgecolor="white",
-                    label="chosen",
-                )
-        axes.set_title("Candidates before and after healing")
-        axes.set_xlabel("validation MSE, unhealed")
-        axes.set_ylabel("healed briefly")
-        axes.legend(loc="best")
+            same = [candidate for candidate in search.candidates if len(candidate.keep) == size]
+            _rank_lines(axes, same, keep=search.keep, top=top, colour=colour)
+            ticks.append(top + (len(same) - 1) / 2)
+            top += len(same) + 1
+        axes.set_ylim(top - 1, -1)
+        axes.set_yticks(ticks, [f"{size} blocks" for size in sizes])
+        labels = ["unhealed", *(f"{steps} steps" for steps in search.rungs)]
+        axes.set_xticks(range(len(labels)), labels)
+        axes.grid(visible=False)
+        for place, tau in enumerate(search.rank_correlations):
+            told = "" if tau is None else f"tau {tau:.2f}"
+            axes.text(place + 0.5, -0.7, told, ha="center", fontsize=9, color=style.MUTED)
+        axes.set_title("Ranks before and after healing")
     return figure
+
+
+def _rank_lines(
+    axes: Axes, candidates: list[Candidate], *, keep: list[int], top: int, colour: str
+) -> None:
+    errors = [[made.valid_mse_before, *made.valid_mse_healed] for made in candidates]
+    for made, own in zip(candidates, errors, strict=True):
+        ranks = [
+            top + sum(other[place] < error for other in errors if len(other) > place)
+            for place, error in enumerate(own)
+        ]
+        is_chosen = made.keep == keep
+        axes.plot(
+            range(len(ranks)),
+            ranks,
+            "o-",
+            ms=9 if is_chosen else 5,
+            lw=2.2 if is_chosen else 1.2,
+            color=style.PRUNED if is_chosen else colour,
+            zorder=3 if is_chosen else 2,
+        )
 
 
 def _cycle(count: int) -> list[str]:

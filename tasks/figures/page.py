@@ -10,10 +10,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from tasks.figures import cost, curves, errors, layers, numbers, tables, verdicts, words
+from tasks.figures import (
+    cost,
+    curves,
+    errors,
+    layers,
+    numbers,
+    removal,
+    sensitivity,
+    stability,
+    tables,
+    verdicts,
+    words,
+)
 from tasks.figures.inputs import Pair
 from tasks.figures.style import to_svg
-from tasks.figures.summary import SummaryRow
+from tasks.figures.summary import SummaryRow, fit_of_pair
 from tasks.figures.verdicts import CorrectedVerdict
 from tasks.params import Params, yaml_text
 
@@ -39,9 +51,14 @@ class Section:
     row: SummaryRow
     corrected: CorrectedVerdict
     reason: str
+    fit: str
     notes: list[words.Note]
     rank: str
+    stability: list[str]
+    settings: tables.Table
     drawings: dict[str, list[Drawing]]
+    calibration: tables.Table | None
+    options: tables.Table
     null_panel: tables.Table
     latency: tables.Table
     sizes: tables.Table
@@ -100,14 +117,24 @@ def _section(index: int, pair: Pair, corrected: CorrectedVerdict, row: SummaryRo
         row=row,
         corrected=corrected,
         reason=words.sentence(corrected.reason),
+        fit=words.sentence(fit_of_pair(pair).text),
         notes=words.notes_on(pair, corrected),
         rank=words.rank_sentence(pair),
+        stability=stability.stability_sentences(pair.stability),
+        settings=stability.stability_table(pair.stability),
         drawings=_drawings(pair, prefix=f"pair-{index}"),
+        calibration=_calibration(pair),
+        options=sensitivity.option_table(pair.scores.few_layer_changes),
         null_panel=tables.null_panel_table(pair),
         latency=tables.latency_table(pair),
         sizes=tables.size_table(pair),
         times=tables.time_table(pair),
     )
+
+
+def _calibration(pair: Pair) -> tables.Table | None:
+    found = pair.scores.sensitivity
+    return sensitivity.calibration_table(found) if found else None
 
 
 def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
@@ -116,6 +143,7 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
         return Drawing(svg=Markup(svg), caption=caption, width=width)  # noqa: S704 - to_svg escapes
 
     keep, similarity = pair.prune.keep, layers.draw_similarity
+    parts = pair.scores.removal
     best = {str(option.name): option.training.best_step for option in pair.prune.options}
     full_error = cost.validation_error(pair, "full")
     return {
@@ -143,7 +171,19 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
         "scores": [
             drawing(layers.draw_score(name, score, keep=keep), f"score {name}", "", "small")
             for name, score in pair.scores.scores.items()
-        ],
+        ]
+        + (
+            [drawing(layers.draw_sublayers(pair.scores.sublayers), "removal of parts", "", "small")]
+            if pair.scores.sublayers
+            else []
+        ),
+        "removal": [
+            drawing(removal.draw_steps(parts.steps), "removal loss by step", "", "third"),
+            drawing(removal.draw_series(parts.series), "removal loss by series", "", "third"),
+            drawing(removal.draw_volatility(parts.volatility), "removal loss by kind", "", "third"),
+        ]
+        if parts
+        else [],
         "similarity": [
             drawing(
                 similarity(pair.scores.cosine, title="Cosine similarity of states"),
@@ -158,11 +198,18 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
                 "third",
             ),
             drawing(
-                layers.draw_healing_ranks(pair.search.candidates, keep=pair.search.keep),
-                "candidates before and after healing",
-                "Each dot is one mask, healed briefly.",
+                layers.draw_healing_ranks(pair.search),
+                "ranks before and after healing",
+                "Each line is one mask, the best of its size on top; the chosen one is thick.",
                 "third",
             ),
+        ],
+        "stability": [
+            drawing(
+                stability.draw_stability(pair.stability),
+                "masks in other settings",
+                f"Each on {pair.stability.windows} windows of its own, before healing.",
+            )
         ],
         "forecasts": [
             drawing(errors.draw_forecast(sample), f"forecast {number}", "")
@@ -175,9 +222,11 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
                 "The diamond marks the checkpoint that was kept.",
             ),
             drawing(
-                curves.draw_healing(pair.healing, best_steps=best, target=full_error),
+                curves.draw_healing(
+                    pair.healing, best_steps=best, chosen=pair.prune.chosen, target=full_error
+                ),
                 "healing",
-                f"Kept by validation error: {pair.prune.chosen}.",
+                words.healing_sentence(pair.prune),
             ),
         ],
     }

@@ -3,13 +3,17 @@
 import re
 from collections.abc import Sequence
 
+import numpy as np
 from pydantic import TypeAdapter
 
 from tasks.artifacts import Artifact, Errors, Measurement, Recommendation, Verdict
 from tasks.errors import ArtifactError
 from tasks.figures.inputs import Pair
 from tasks.figures.verdicts import CorrectedVerdict
+from tasks.metrics.checks import Fit, fit_of, stationarity_of
+from tasks.metrics.stability import Answer, Judgement, Stability, judge
 
+SAMPLES = 2000  # random masks and orders that agreement is compared with
 _KEY = re.compile(r"^threads=(\d+),batch=(\d+)$")
 
 
@@ -18,6 +22,14 @@ class ControlErrors(Artifact):
 
     mse: float
     mae: float
+
+
+class TestRow(Artifact):
+    """One test, corrected over the datasets of the run."""
+
+    verdict: Verdict
+    p_value: float  # of non-inferiority
+    p_superior: float
 
 
 class SummaryRow(Artifact):
@@ -44,6 +56,12 @@ class SummaryRow(Artifact):
     controls: dict[str, ControlErrors]
     recommendation: Recommendation
     reason: str
+    p_superior: float  # adjusted over the datasets of the run
+    diebold_mariano: TestRow  # beside the bootstrap, which decides
+    full_still_improving: bool  # the full model of the verdict, when its training ended
+    full_late_change: float | None  # of its validation error over the last evaluations
+    stationary_share: float | None  # of the series tested on the training range
+    layers_are: Answer | None  # over other settings; None: not measured
 
 
 def summary_row(pair: Pair, corrected: CorrectedVerdict) -> SummaryRow:
@@ -51,6 +69,8 @@ def summary_row(pair: Pair, corrected: CorrectedVerdict) -> SummaryRow:
     evaluation, measurement = pair.evaluation, pair.measurement
     key = headline_key(measurement)
     controls = named_controls(pair)
+    fit = fit_of_pair(pair)
+    diebold, judged = corrected.diebold_mariano, judgement_of(pair.stability)
     return SummaryRow(
         dataset=pair.dataset,
         model=pair.model,
@@ -75,7 +95,26 @@ def summary_row(pair: Pair, corrected: CorrectedVerdict) -> SummaryRow:
         },
         recommendation=corrected.recommendation,
         reason=corrected.reason,
+        p_superior=corrected.p_superior,
+        diebold_mariano=TestRow(
+            verdict=diebold.verdict, p_value=diebold.p_value, p_superior=diebold.p_superior
+        ),
+        full_still_improving=fit.still_improving,
+        full_late_change=fit.late_change,
+        stationary_share=stationarity_of(pair.profile).share,
+        layers_are=judged.answer if judged else None,
     )
+
+
+def judgement_of(stability: Stability) -> Judgement | None:
+    """The judgement on the blocks that other settings choose; the same at every call."""
+    return judge(stability, samples=SAMPLES, generator=np.random.default_rng(0))
+
+
+def fit_of_pair(pair: Pair) -> Fit:
+    """Whether the full model of this pair's verdict was trained out."""
+    extra = pair.controls["full_extra"].training
+    return fit_of(pair.training, extra, extra_is_better=pair.evaluation.full_is == "full_extra")
 
 
 def named_controls(pair: Pair) -> dict[str, Errors]:

@@ -16,8 +16,7 @@ from tasks.figures.numbers import (
     format_significant,
 )
 from tasks.figures.summary import named_controls, parse_latency_key
-
-STATIONARY_P_VALUE = 0.05
+from tasks.metrics.checks import stationarity_of
 
 WHAT_THEY_ARE = {
     "pruned": "the chosen blocks, healed",
@@ -158,9 +157,7 @@ def profile_table(profiles: Sequence[Profile]) -> Table:
 
 
 def _profile_row(profile: Profile) -> list[str]:
-    tested = [channel.adf_p_value for channel in profile.channels]
-    known = [p_value for p_value in tested if p_value is not None]
-    stationary = sum(p_value < STATIONARY_P_VALUE for p_value in known)
+    found = stationarity_of(profile)
     counts = (
         profile.num_series, profile.rows, profile.train_rows, profile.valid_rows, profile.test_rows,
     )  # fmt: skip
@@ -174,5 +171,5 @@ def _profile_row(profile: Profile) -> list[str]:
         f"{profile.gaps:,}",
         f"{profile.duplicates_dropped:,}",
         str(sum(channel.is_constant for channel in profile.channels)),
-        f"{format_percent(stationary / len(known))} of {len(known)}" if known else "not tested",
+        f"{format_percent(found.share)} of {found.tested}" if found.tested else "not tested",
     ]

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks.artifacts import PruneSummary, SearchResult
 from tasks.figures.curves import SizedError
 from tasks.figures.inputs import Pair
 from tasks.figures.numbers import format_count, format_error, format_p_value, format_percent
+from tasks.figures.summary import fit_of_pair
 from tasks.figures.verdicts import CorrectedVerdict
+from tasks.metrics.checks import stationarity_of
+from tasks.training.convergence import was_improving
 
 STRONG_TAU = 0.5
 WEAK_TAU = 0.2
@@ -62,6 +66,17 @@ def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
                 f"non-inferiority) it is {corrected.verdict}.",
             )
         )
+    if not corrected.tests_agree:
+        other = corrected.diebold_mariano
+        notes.append(
+            Note(
+                "warning",
+                f"The two tests disagree: {corrected.verdict} by the bootstrap "
+                f"({_p_values(corrected.p_value, corrected.p_superior)}), {other.verdict} by "
+                f"Diebold and Mariano's test ({_p_values(other.p_value, other.p_superior)}). The "
+                "bootstrap decides: it is the one that keeps its level where errors remember.",
+            )
+        )
     if not pair.search.within_margin:
         notes.append(Note("warning", sentence(f"Best of the front only: {pair.search.reason}")))
     notes += _training_notes(pair)
@@ -92,19 +107,26 @@ def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
     return notes
 
 
+def _p_values(p_value: float, p_superior: float) -> str:
+    return f"p {format_p_value(p_value)} non-inferior, {format_p_value(p_superior)} superior"
+
+
 def _training_notes(pair: Pair) -> list[Note]:
     notes = []
-    if pair.training.still_improving:
+    fit, series = fit_of_pair(pair), stationarity_of(pair.profile)
+    if fit.still_improving:
+        notes.append(Note("warning", sentence(fit.text)))
+    if series.stationary < series.tested:
         notes.append(
             Note(
-                "warning",
-                f"The full model may be under-fitted: its best checkpoint is step "
-                f"{pair.training.best_step} of {pair.training.steps}. Train longer before trusting "
-                "the comparison.",
+                "plain",
+                f"{series.tested - series.stationary} of {series.tested} series show no "
+                "stationarity in the training range (augmented Dickey-Fuller test, 5 %): the "
+                "verdict holds for this test range and may not for a later one.",
             )
         )
     for option in pair.prune.options:
-        if option.name == pair.prune.chosen and option.training.still_improving:
+        if option.name == pair.prune.chosen and was_improving(option.training):
             notes.append(
                 Note(
                     "plain",
@@ -115,8 +137,9 @@ def _training_notes(pair: Pair) -> list[Note]:
 
 
 def rank_sentence(pair: Pair) -> str:
-    """What Kendall's tau between the rankings before and after healing says."""
-    tau = pair.search.rank_correlation
+    """What Kendall's tau between the rankings before and after healing says, rung by rung."""
+    search = pair.search
+    tau = search.rank_correlations[0] if search.rank_correlations else None
     if tau is None:
         return "Too few candidates were healed to compare the ranking before and after healing."
     if tau >= STRONG_TAU:
@@ -127,12 +150,33 @@ def rank_sentence(pair: Pair) -> str:
         meaning = "the order before healing does not predict the order after"
     sizes = [
         f"{size} blocks {value:.2f}"
-        for size, value in pair.search.rank_correlation_by_size.items()
+        for size, value in search.rank_correlation_by_size.items()
         if value is not None
     ]
     by_size = f" By size: {', '.join(sizes)}." if sizes else ""
-    tau_text = f"Rank correlation (Kendall's tau) before against after healing: {tau:.2f}"
-    return f"{tau_text}, so {meaning}.{by_size}"
+    tau_text = (
+        "Rank correlation (Kendall's tau, over masks of one size) before against after "
+        f"healing: {tau:.2f}"
+    )
+    return f"{tau_text}, so {meaning}.{by_size}{_later_rungs(search)}"
+
+
+def _later_rungs(search: SearchResult) -> str:
+    """How many masks were left on each further rung, and whether it changed their order."""
+    told = []
+    for rung, steps in enumerate(search.rungs[1:], start=1):
+        left = sum(len(made.valid_mse_healed) > rung for made in search.candidates)
+        tau = search.rank_correlations[rung]
+        told.append(f"{left} masks for {steps} steps{'' if tau is None else f' (tau {tau:.2f})'}")
+    return f" Healed further: {', then '.join(told)}." if told else ""
+
+
+def healing_sentence(prune: PruneSummary) -> str:
+    """Which way of healing was kept, with the validation error of each."""
+    errors = [f"{one.name} {format_error(one.training.valid_mse)}" for one in prune.options]
+    in_rounds = any("iterative" in one.name.split("+") for one in prune.options)
+    early = " In rounds the model is larger before the last one." if in_rounds else ""
+    return f"Kept by validation error: {prune.chosen} ({', '.join(errors)}).{early}"
 
 
 def scale_sentences(points: Sequence[SizedError]) -> list[str]:

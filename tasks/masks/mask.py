@@ -6,6 +6,7 @@ from math import comb
 import numpy as np
 
 from tasks.errors import MaskError
+from tasks.score_artifacts import Score
 
 Mask = tuple[int, ...]
 
@@ -49,6 +50,12 @@ def top_mask(values: Sequence[float], size: int) -> Mask:
     """The `size` blocks with the highest values; ties go to the earlier block."""
     order = sorted(range(len(values)), key=lambda block: (-values[block], block))
     return tuple(sorted(order[:size]))
+
+
+def own_mask(score: Score, size: int) -> Mask:
+    """What a score itself keeps at this size: its top blocks unless it says otherwise."""
+    kept = score.masks.get(size)
+    return top_mask(score.values, size) if kept is None else tuple(kept)
 
 
 def first_mask(num_blocks: int, size: int) -> Mask:

@@ -7,17 +7,11 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.artifacts import Evaluation
+from tasks.artifacts import DieboldMariano, Evaluation
 from tasks.data.series import SeriesSet
 from tasks.data.windows import WindowSet
-from tasks.metrics.paired import (
-    Comparison,
-    DieboldMariano,
-    block_length_for,
-    compare,
-    diebold_mariano,
-    errors_by_offset,
-)
+from tasks.metrics.diebold import diebold_mariano
+from tasks.metrics.paired import Comparison, block_length_for, compare, errors_by_offset
 from tasks.metrics.panel import Outcome
 from tasks.sections import Evaluation as EvaluationParams
 
@@ -66,7 +60,13 @@ def compare_with_all(
                 samples=settings.bootstrap_samples,
                 generator=generator_for(name),
             ),
-            diebold_mariano(other, totals["pruned"], overlap=overlap),
+            diebold_mariano(
+                other,
+                totals["pruned"],
+                overlap=overlap,
+                margin=settings.margin,
+                alpha=settings.alpha,
+            ),
         )
         for name, other in totals.items()
         if name == "full" or (name != "pruned" and other.sum() > 0)

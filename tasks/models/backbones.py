@@ -20,8 +20,19 @@ from tasks.sections import Scale
 BackboneName = Literal["gpt2", "qwen3"]
 
 STACKS: dict[BackboneName, Stack] = {
-    "gpt2": Stack(path="h", depth="n_layer"),
-    "qwen3": Stack(path="layers", depth="num_hidden_layers", per_layer=("layer_types",)),
+    "gpt2": Stack(
+        path="h",
+        depth="n_layer",
+        norm="ln_f",
+        sublayers=(("attention", "attn"), ("mlp", "mlp")),
+    ),
+    "qwen3": Stack(
+        path="layers",
+        depth="num_hidden_layers",
+        norm="norm",
+        per_layer=("layer_types",),
+        sublayers=(("attention", "self_attn"), ("mlp", "mlp")),
+    ),
 }
 CONFIGS: dict[BackboneName, type[PretrainedConfig]] = {"gpt2": GPT2Config, "qwen3": Qwen3Config}
 MODELS: dict[BackboneName, type[PreTrainedModel]] = {"gpt2": GPT2Model, "qwen3": Qwen3Model}

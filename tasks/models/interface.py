@@ -10,6 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from tasks.models.stacks import SublayerKind
+from tasks.models.walk import Walk
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -94,6 +97,13 @@ class ForecastModel(Protocol):
         """The blocks by stack name."""
         ...
 
+    def sublayers(self) -> dict[SublayerKind, Sequence[nn.Module]]:
+        """By kind, the part of every block whose output is added to the residual stream.
+
+        Empty where the parts of a block cannot be dropped alone.
+        """
+        ...
+
     def with_blocks(self, keep: Sequence[int]) -> Self:
         """A new, smaller model with copies of the kept blocks, strictly loaded."""
         ...
@@ -108,6 +118,10 @@ class ForecastModel(Protocol):
 
     def forecast(self, context: Float[Tensor, "batch context"], horizon: int) -> Forecast:
         """Forecasts of the next `horizon` values; NaN in the context = missing."""
+        ...
+
+    def walk(self, context: Float[Tensor, "batch context"]) -> Walk:
+        """A batch before its first block, to go through the blocks one at a time."""
         ...
 
     def trainable(self) -> Iterator[nn.Parameter]:

@@ -11,7 +11,7 @@ Shapes: B batch, C context, H horizon, P patch, N tokens, W width.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from tasks.models.backbones import STACKS, backbone_width, build_backbone
 from tasks.models.checkpoint import write_folder
 from tasks.models.interface import Forecast, Outputs
-from tasks.models.stacks import check_keep, keep_config, keep_tensors, skipped
-
-EPSILON = 1e-5
+from tasks.models.normalise import fit_length, normalise
+from tasks.models.stacks import SublayerKind, check_keep, keep_config, keep_tensors, skipped
+from tasks.models.walk import Walk, record_steps
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,14 @@ class NativeModel(nn.Module):
         """The blocks by stack name."""
         return {self.stack.path: list(self._stack_blocks())}
 
+    def sublayers(self) -> dict[SublayerKind, Sequence[nn.Module]]:
+        """By kind, the part of every block whose output is added to the residual stream."""
+        blocks = self._stack_blocks()
+        return {
+            kind: [block.get_submodule(name) for block in blocks]
+            for kind, name in self.stack.sublayers
+        }
+
     def _choose_trainable(self) -> None:
         frozen_text = self.config.family == "llm4ts"
         for name, parameter in self.backbone.named_parameters():
@@ -137,8 +145,7 @@ class NativeModel(nn.Module):
         )
         with torch.random.fork_rng(devices=[]):
             smaller = type(self)(config)
-        path = f"backbone.{self.stack.path}"
-        stack = type(self.stack)(path=path, depth=self.stack.depth, carried=self.stack.carried)
+        stack = replace(self.stack, path=f"backbone.{self.stack.path}")
         smaller.load_state_dict(keep_tensors(self.state_dict(), stack, keep), strict=True)
         smaller.to(device=self.embedding.weight.device, dtype=self.embedding.weight.dtype)
         return smaller.train(self.training)
@@ -169,15 +176,6 @@ class NativeModel(nn.Module):
         with skipped(list(self._stack_blocks()), check_keep(dropped, self.num_blocks, "the model")):
             yield
 
-    def _normalise(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        observed = torch.isfinite(context)
-        filled = torch.where(observed, context, 0.0)
-        count = observed.sum(1, keepdim=True).clamp(min=1)
-        mean = filled.sum(1, keepdim=True) / count
-        centred = torch.where(observed, context - mean, 0.0)
-        scale = (centred.square().sum(1, keepdim=True) / count + EPSILON).sqrt()
-        return centred / scale, ~observed, mean, scale
-
     def _tokens(self, values: Tensor) -> Tensor:
         # values: [B, C] -> [B, N, P]
         if self.config.head == "flatten":
@@ -202,7 +200,7 @@ class NativeModel(nn.Module):
     def outputs(self, window: Float[Tensor, "B length"]) -> Outputs:
         """Predictions and targets on windows of context + horizon values, NaN = missing."""
         context = self.config.context
-        normalised, missing, mean, scale = self._normalise(window[:, :context])
+        normalised, missing, mean, scale = normalise(window[:, :context])
         prediction = self._run(normalised, missing).float()
         ends = [context]
         if self.config.head == "per_token":
@@ -213,9 +211,14 @@ class NativeModel(nn.Module):
         target = torch.where(observed, (target - mean[..., None]) / scale[..., None], 0.0)
         return Outputs(prediction, target, observed, scale[..., None])
 
+    def _last(self, hidden: Float[Tensor, "B N W"]) -> Float[Tensor, "B H"]:
+        flatten = self.config.head == "flatten"
+        forecast: Tensor = self.head(hidden.flatten(1) if flatten else hidden[:, -1])
+        return forecast.float()
+
     def _forecast_once(self, context: Tensor) -> Tensor:
-        normalised, missing, mean, scale = self._normalise(context)
-        return self._run(normalised, missing)[:, -1].float() * scale + mean
+        normalised, missing, mean, scale = normalise(context)
+        return self._last(self._decode(normalised, missing).last_hidden_state) * scale + mean
 
     def forecast(self, context: Float[Tensor, "B context"], horizon: int) -> Forecast:
         """Forecasts of the next `horizon` values; NaN in the context = missing.
@@ -224,13 +227,24 @@ class NativeModel(nn.Module):
         horizon beyond the model's is rolled, each forecast appended to the context.
         """
         pieces: list[Tensor] = []
-        missing = max(0, self.config.context - context.shape[1])
-        context = F.pad(context, (missing, 0), value=float("nan"))
         while sum(piece.shape[1] for piece in pieces) < horizon:
-            context = context[:, -self.config.context :]
+            context = fit_length(context, self.config.context)
             pieces.append(self._forecast_once(context))
             context = torch.cat([context, pieces[-1]], dim=1)
         return Forecast(torch.cat(pieces, dim=1)[:, :horizon])
+
+    def walk(self, context: Float[Tensor, "B context"]) -> Walk:
+        """A batch before its first block, to go through the blocks one at a time.
+
+        Its forecast has the model's own horizon. A step through each block of a mask and `finish`
+        equal `forecast` inside `only(mask)` bit for bit.
+        """
+        normalised, missing, mean, scale = normalise(fit_length(context, self.config.context))
+        norm = self.backbone.get_submodule(self.stack.norm)
+        start, steps = record_steps(
+            self.backbone, self.stack, lambda: self._decode(normalised, missing)
+        )
+        return Walk(start, steps, lambda hidden: self._last(norm(hidden)) * scale + mean)
 
     def trace(self, context: Float[Tensor, "B context"]) -> Trace:
         """The states before and after every block, and every block's attention.
@@ -251,7 +265,7 @@ class NativeModel(nn.Module):
         implementation = config._attn_implementation
         try:
             config._attn_implementation = "eager"
-            normalised, missing, _, _ = self._normalise(context)
+            normalised, missing, _, _ = normalise(context)
             attention = self._decode(normalised, missing, output_attentions=True).attentions
         finally:
             config._attn_implementation = implementation

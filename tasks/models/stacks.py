@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from tasks.errors import MaskError
+
+SublayerKind = Literal["attention", "mlp"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +19,19 @@ class Stack:
     Attributes:
         path: dotted path of the ModuleList inside the module that holds it.
         depth: config field with the number of blocks.
+        norm: dotted path of the norm that follows the last block.
         per_layer: config lists with one entry per block.
         carried: parts of parameter names that live in block 0 only and move to the new block 0.
+        sublayers: by kind, the name inside a block of the module whose output is added to the
+            residual stream; empty where the parts of a block cannot be dropped alone.
     """
 
     path: str
     depth: str
+    norm: str
     per_layer: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
+    sublayers: tuple[tuple[SublayerKind, str], ...] = ()
 
 
 def check_keep(keep: Sequence[int], num_blocks: int, what: str) -> tuple[int, ...]:

@@ -1,9 +1,13 @@
 """One instrumented pass over the calibration windows, for every activation-based score.
 
-Shapes: L blocks, B batch, N tokens, W width, H heads.
+Shapes: S states h_0 .. h_L, B batch, N tokens, W width, H heads.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,18 +19,49 @@ from tasks.models.native import NativeModel, Trace
 
 @dataclass(frozen=True)
 class Activations:
-    """Statistics of the residual states h_0 .. h_L over all tokens and calibration windows.
+    """Statistics of the residual states h_0 .. h_L, window by window.
 
     Attributes:
-        cosine: mean cosine between every two states.
-        cka: linear CKA (Kornblith et al. 2019) between the windows' token-mean states.
-        diversity: for every block, 1 - mean cosine between the attention rows of two queries on
-            the causal support they share; between the tokens of h_l where attention is hidden.
+        cosines: cosine between every two states, mean over tokens.
+        angles: angular distance arccos(cosine) / pi, mean over tokens; 0 .. 1.
+        last_angles: the same of the last token alone.
+        diversities: for every block, 1 - mean cosine between the attention rows of two queries
+            on the causal support they share; between the tokens of h_l where attention is hidden.
+        means: token-mean states.
     """
 
-    cosine: Float[np.ndarray, "states states"]
-    cka: Float[np.ndarray, "states states"]
-    diversity: Float[np.ndarray, " blocks"]
+    cosines: Float[np.ndarray, "windows states states"]
+    angles: Float[np.ndarray, "windows states states"]
+    last_angles: Float[np.ndarray, "windows states states"]
+    diversities: Float[np.ndarray, "windows blocks"]
+    means: Float[np.ndarray, "windows states width"]
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The windows of all parts, in order."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def subset(self, rows: Tensor) -> Self:
+        """Some of the windows, by number or as a mask."""
+        return type(self)(*(getattr(self, field.name)[rows.numpy()] for field in fields(self)))
+
+    @cached_property
+    def cosine(self) -> Float[np.ndarray, "states states"]:
+        """Mean cosine between every two states over tokens and windows."""
+        mean: np.ndarray = self.cosines.mean(0)
+        return mean
+
+    @cached_property
+    def diversity(self) -> Float[np.ndarray, " blocks"]:
+        """Mean diversity of every block."""
+        mean: np.ndarray = self.diversities.mean(0)
+        return mean
+
+    @cached_property
+    def cka(self) -> Float[np.ndarray, "states states"]:
+        """Linear CKA (Kornblith et al. 2019) between the windows' token-mean states."""
+        return linear_cka(torch.from_numpy(self.means).transpose(0, 1).double()).numpy()
 
 
 @torch.no_grad()
@@ -35,29 +70,32 @@ def collect(
 ) -> Activations:
     """Runs the model once over the contexts and returns the statistics."""
     device = next(model.parameters()).device
-    cosine = diversity = None
-    means: list[Tensor] = []
-    for batch in contexts.split(batch_size):
-        trace = model.trace(batch.to(device))
-        share = len(batch) / len(contexts)
-        states = torch.nn.functional.normalize(trace.hidden.flatten(1, 2).double(), dim=-1)
-        part = torch.einsum("atw,btw->ab", states, states) / states.shape[1] * share
-        cosine = part if cosine is None else cosine + part
-        spread = query_diversity(trace) * share
-        diversity = spread if diversity is None else diversity + spread
-        means.append(trace.hidden.mean(2).double())  # [L + 1, B, W]
-    assert cosine is not None
-    assert diversity is not None
-    return Activations(
-        cosine.cpu().numpy(), linear_cka(torch.cat(means, 1)).cpu().numpy(), diversity.cpu().numpy()
+    model.eval()
+    batches = contexts.split(batch_size)
+    return Activations.join([statistics(model.trace(batch.to(device))) for batch in batches])
+
+
+def statistics(trace: Trace) -> Activations:
+    """The statistics of one batch."""
+    states = torch.nn.functional.normalize(trace.hidden.double(), dim=-1)
+    rows = states.permute(1, 2, 0, 3)  # [B, N, S, W]
+    cosines = rows @ rows.transpose(-1, -2)  # [B, N, S, S]
+    angles = cosines.clamp(-1, 1).arccos() / math.pi
+    parts = (
+        cosines.mean(1),
+        angles.mean(1),
+        angles[:, -1],
+        query_diversity(trace).T,
+        trace.hidden.mean(2).transpose(0, 1),
     )
+    return Activations(*(part.cpu().numpy() for part in parts))
 
 
-def query_diversity(trace: Trace) -> Float[Tensor, " blocks"]:
+def query_diversity(trace: Trace) -> Float[Tensor, "blocks batch"]:
     """V_l = 1 - mean over query pairs p != q of the cosine of their attention rows."""
     if trace.attention is None:
         tokens = torch.nn.functional.normalize(trace.hidden[1:].double(), dim=-1)
-        similarity = tokens @ tokens.transpose(-1, -2)  # [L, B, N, N]
+        similarity = (tokens @ tokens.transpose(-1, -2))[:, :, None]  # [L, B, 1, N, N]
     else:
         rows = trace.attention.double()  # [L, B, H, N, N]
         products = rows @ rows.transpose(-1, -2)  # zero beyond the shared support
@@ -68,16 +106,24 @@ def query_diversity(trace: Trace) -> Float[Tensor, " blocks"]:
         pair = first + torch.tril(first, -1).transpose(-1, -2)  # own[min(p, q)]
         similarity = products / (shared * pair).sqrt().clamp(min=1e-12)
     count = similarity.shape[-1]
-    if count == 1:
-        return torch.zeros(similarity.shape[0], dtype=torch.float64, device=similarity.device)
     total = similarity.sum((-1, -2)) - torch.diagonal(similarity, dim1=-2, dim2=-1).sum(-1)
-    mean = (total / (count * (count - 1))).flatten(1).mean(1)  # over windows and heads
-    return 1 - mean
+    if count == 1:
+        return torch.zeros_like(total[..., 0])
+    return 1 - (total / (count * (count - 1))).mean(2)  # over heads
 
 
 def linear_cka(states: Float[Tensor, "states windows width"]) -> Float[Tensor, "states states"]:
-    """Linear CKA between layers: centred Gram matrices, their normalised inner product."""
+    """Linear CKA between layers: |X'Y|^2 / (|X'X| |Y'Y|) of the centred states, 0 .. 1.
+
+    By Gram matrices of windows or by products of features, whichever are smaller.
+    """
     centred = states - states.mean(1, keepdim=True)
-    gram = centred @ centred.transpose(1, 2)  # [L + 1, windows, windows]
-    flat = torch.nn.functional.normalize(gram.flatten(1), dim=1)
-    return flat @ flat.T
+    num_windows, width = centred.shape[1:]
+    if num_windows <= width:
+        grams = (centred @ centred.transpose(1, 2)).flatten(1)  # [S, windows * windows]
+        products = grams @ grams.T
+    else:
+        rows = [(one.T @ centred).square().sum((1, 2)) for one in centred]  # each [S]
+        products = torch.stack(rows)
+    norms = torch.diagonal(products).sqrt()
+    return products / (norms[:, None] * norms).clamp(min=1e-300)

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-from tasks.artifacts import Score
+from tasks.score_artifacts import Score
+from tasks.score_sections import FewLayer
 from tasks.scorers.activations import Activations
-from tasks.sections import FewLayer
 
 
 def few_layer(activations: Activations, options: FewLayer) -> Score:
@@ -16,8 +16,17 @@ def few_layer(activations: Activations, options: FewLayer) -> Score:
     highest score. The automatic count is the smallest number of top blocks whose share of the
     total reaches tau. Higher = keep; between 0 and 1; does not depend on the scale of the data.
     """
-    shift = inter_layer_shift(activations.cosine, options.alpha, options.predecessors)
-    parts = min_max(shift), min_max(activations.diversity)
+    return combine(activations.cosine, activations.diversity, options)
+
+
+def combine(
+    cosine: Float[np.ndarray, "states states"],
+    diversity: Float[np.ndarray, " blocks"],
+    options: FewLayer,
+) -> Score:
+    """`few_layer` from the mean cosines between states and the diversity of every block."""
+    shift = inter_layer_shift(cosine, options.alpha, options.predecessors)
+    parts = min_max(shift), min_max(diversity)
     combined = parts[0] * parts[1] if options.combine == "product" else (parts[0] + parts[1]) / 2
     ends = {"first": 0, "last": len(combined) - 1}
     for end in options.exempt:

@@ -1,65 +1,61 @@
-"""Candidates climb the rungs: all healed briefly, the best of each size healed fully."""
+"""Candidates climb the rungs: many healed briefly, few for long, the best of each size fully."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tasks.artifacts import Candidate
 from tasks.masks.mask import Mask, format_mask
-from tasks.models.native import NativeModel
-from tasks.searchers.rungs import Entry, rank_correlation
-from tasks.sections import Healing
-from tasks.training.fit import TrainingData
-from tasks.training.healing import heal, pruned_student
-from tasks.training.loop import Loop
-from tasks.training.recipe import Recipe, Student
+from tasks.searchers.rungs import (
+    Entry,
+    correlation_within_sizes,
+    rank_correlation,
+    survivors,
+)
+from tasks.training.healing import Healed, Healer, HealingJob
+from tasks.training.options import HealingOption
+from tasks.training.recipe import Student
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """What both rungs share."""
+    """What all rungs share."""
 
-    full: NativeModel  # the model to prune, and the teacher
-    data: TrainingData
-    recipe: Recipe
-    healing: Healing
-    rate: float
+    healer: Healer
+    option: HealingOption
     state: Path
     what: str
 
-    def rung(
+    def heal(
         self, masks: Sequence[Mask], steps: int, label: str, *, rivals: Sequence[Student] = ()
-    ) -> tuple[dict[Mask, float], Loop]:
+    ) -> tuple[dict[Mask, float], Healed]:
         """The best validation error of every mask after `steps` steps of healing.
 
-        `rivals` are trained along, on the same batches.
+        Every rung starts from the unhealed masks, so its errors are those of a whole healing of
+        that length, with its own warm-up and decay. `rivals` are trained along.
         """
-        options = self.healing.options
-        weight = self.healing.distillation if "distilled" in options else 0.0
-        students = [
-            pruned_student(
-                format_mask(mask).replace(" ", "-"),
-                self.full,
-                mask,
-                steps=steps,
-                rate=self.rate,
-                distillation=weight,
-            )
-            for mask in masks
+        jobs = [
+            HealingJob(format_mask(mask).replace(" ", "-"), mask, self.option) for mask in masks
         ]
-        students += rivals
-        rhythm = max(1, min(self.recipe.eval_every, steps))
-        loop = heal(
-            students,
-            replace(self.recipe, eval_every=rhythm),
-            self.data,
-            teacher=self.full,
-            state_folder=self.state / label,
+        healed = self.healer.heal(
+            jobs,
+            steps=steps,
+            state_folder=self.state / label.replace(" ", "-"),
             what=f"{self.what} {label}",
+            rivals=rivals,
         )
-        errors = [student.best_valid for student in students[: len(masks)]]
-        return dict(zip(masks, errors, strict=True)), loop
+        errors = [student.best_valid for student in healed.students]
+        return dict(zip(masks, errors, strict=True)), healed
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The masks that were healed for so many steps, and what that did to their order."""
+
+    steps: int
+    errors: dict[Mask, float]
+    tau: float | None  # with the ranking before
 
 
 @dataclass(frozen=True)
@@ -67,8 +63,8 @@ class Climb:
     """Validation errors of the candidates after each rung."""
 
     entries: Sequence[Entry]
-    brief: dict[Mask, float]
-    full: dict[Mask, float]  # the best of each size only
+    rungs: list[Rung]
+    full: dict[Mask, float]  # fully healed: the best of each size only
     extra: Student  # the full model with the same extra tuning
     precision: Literal["fp32", "bf16"]
 
@@ -79,40 +75,52 @@ class Climb:
                 keep=list(entry.mask),
                 source=entry.source,
                 valid_mse_before=entry.unhealed,
-                valid_mse_healed=self.brief[entry.mask],
+                valid_mse_healed=[
+                    rung.errors[entry.mask] for rung in self.rungs if entry.mask in rung.errors
+                ],
                 valid_mse_fully_healed=self.full.get(entry.mask),
                 cost=entry.cost,
             )
             for entry in self.entries
         ]
 
-    def correlation(self, size: int | None = None) -> float | None:
-        """Kendall's tau before against after the short healing, of all masks or of one size."""
-        chosen = [e for e in self.entries if size is None or len(e.mask) == size]
-        return rank_correlation([e.unhealed for e in chosen], [self.brief[e.mask] for e in chosen])
+    def correlation(self, size: int) -> float | None:
+        """Kendall's tau of the masks of one size, before against after the first rung."""
+        chosen = [entry for entry in self.entries if len(entry.mask) == size]
+        first = self.rungs[0].errors
+        return rank_correlation([e.unhealed for e in chosen], [first[e.mask] for e in chosen])
 
 
-def climb(ladder: Ladder, entries: Sequence[Entry], brief_steps: int) -> Climb:
-    """Heals all candidates briefly, then the best of each size with the whole budget.
+def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], steps: int) -> Climb:
+    """Heals all candidates on the first rung, the survivors on the next, the best ones fully.
 
-    The full model gets the same extra tuning on the same batches, because the choice is judged
-    against the better of the two.
+    After the last rung the best of each size is healed with all `steps`. The full model gets the
+    same extra tuning on the same batches, because the choice is judged against the better of the
+    two.
+
+    Args:
+        ladder: what all rungs share.
+        entries: the candidates.
+        rung_steps: healing steps of each rung, rising.
+        steps: of the full healing.
     """
-    brief, first = ladder.rung([entry.mask for entry in entries], brief_steps, "short healing")
-    best: dict[int, Mask] = {}
-    for mask in sorted(brief, key=lambda mask: brief[mask]):
-        best.setdefault(len(mask), mask)
-    masks = [best[size] for size in sorted(best)]
-    steps = ladder.healing.steps
-    extra = pruned_student(
-        "full_extra",
-        ladder.full,
-        range(ladder.full.num_blocks),
+    before = {entry.mask: entry.unhealed for entry in entries}
+    masks, rungs, runs = list(before), list[Rung](), list[Healed]()
+    for number, brief in enumerate(rung_steps, start=1):
+        errors, healed = ladder.heal(masks, brief, f"rung {number}")
+        tau = correlation_within_sizes(before, errors)
+        rungs.append(Rung(brief, errors, tau))
+        runs.append(healed)
+        before, masks = errors, survivors(errors, tau)
+    masks = survivors(before, tau=1.0)  # the best of each size
+    healer = ladder.healer
+    extra = Student(
+        name="full_extra",
+        model=healer.full.with_blocks(range(healer.full.num_blocks)),
         steps=steps,
-        rate=ladder.rate,
-        distillation=0.0,
+        learning_rate=healer.rate,
     )
-    full, second = ladder.rung(masks, steps, "full healing", rivals=[extra])
-    for loop in (first, second):
-        loop.discard_state()
-    return Climb(entries, brief, full, extra, second.precision)
+    full, healed = ladder.heal(masks, steps, "full healing", rivals=[extra])
+    for run in (*runs, healed):
+        run.discard_state()
+    return Climb(entries, rungs, full, extra, healed.precision)

@@ -1,8 +1,11 @@
-"""Candidates climb rungs: measured unhealed, healed briefly, the best of each size healed fully."""
+"""Successive halving of masks: who enters, who survives a rung, which mask is chosen."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
+import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
@@ -11,7 +14,7 @@ from tasks.masks.mask import Mask, parse_mask
 
 @dataclass(frozen=True)
 class Entry:
-    """A mask on its way: where it came from and its errors so far."""
+    """A mask at the foot of the ladder: where it came from, its error before healing, its cost."""
 
     mask: Mask
     source: str
@@ -42,6 +45,38 @@ def rank_correlation(before: Sequence[float], after: Sequence[float]) -> float |
     if len(before) < 2 or any(len(set(values)) == 1 for values in (before, after)):
         return None
     return float(kendalltau(before, after).statistic)
+
+
+def correlation_within_sizes(
+    before: Mapping[Mask, float], after: Mapping[Mask, float]
+) -> float | None:
+    """Kendall's tau over the pairs of masks of one size; None where there is no such pair.
+
+    tau = mean over pairs of sign(before_i - before_j) * sign(after_i - after_j), from -1 to 1, a
+    tie counting 0. Pairs of different sizes are left out: that more blocks are better is known,
+    and would make any two rankings look alike. Only masks of `after` count.
+    """
+    pairs = [(a, b) for a, b in combinations(after, 2) if len(a) == len(b)]
+    signs = [np.sign(before[a] - before[b]) * np.sign(after[a] - after[b]) for a, b in pairs]
+    return float(np.mean(signs)) if signs else None
+
+
+def survivors(errors: Mapping[Mask, float], tau: float | None) -> list[Mask]:
+    """The masks that climb on: the best (1 - tau) / 2 of each size, rounded up, at least one.
+
+    (1 - tau) / 2 is the share of pairs whose order this rung has turned round. Where the ranking
+    has settled (tau 1) the best of each size is known; where it was reversed (tau -1) short
+    healing tells nothing and all must be healed longer. Without a tau it is taken as 0.
+    Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943) halves by rule; the rule
+    from the correlation is ours.
+    """
+    share = (1 - (tau or 0.0)) / 2
+    ordered = sorted(errors, key=lambda mask: (len(mask), errors[mask], mask))
+    chosen: list[Mask] = []
+    for size in dict.fromkeys(len(mask) for mask in ordered):
+        group = [mask for mask in ordered if len(mask) == size]
+        chosen += group[: max(1, math.ceil(share * len(group) - 1e-9))]
+    return chosen
 
 
 def choose(healed: dict[Mask, float], full_error: float, margin: float) -> tuple[Mask, bool, str]:

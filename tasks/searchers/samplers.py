@@ -1,21 +1,43 @@
-"""Optuna's samplers, made anew for every trial from a seed of its own.
+"""The samplers of the search, made anew for every trial from a seed of its own.
 
 A sampler with a running random state would continue differently after a restart; one that is
 seeded by the trial's number does not, so a resumed search equals an uninterrupted one.
 """
 
-from typing import Literal
+from collections.abc import Sequence
 
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-SamplerName = Literal["tpe", "nsga2", "random"]
+from tasks.searchers.surrogate import SurrogateSampler
+from tasks.searchers.swap import SwapSampler
+from tasks.sections_search import SamplerName
+
 STARTUP_TRIALS = 10
+POPULATION = 20
 
 
-def make_sampler(name: SamplerName, seed: int) -> BaseSampler:
-    """A sampler for one trial."""
-    if name == "tpe":
-        return TPESampler(n_startup_trials=STARTUP_TRIALS, seed=seed)
-    if name == "nsga2":
-        return NSGAIISampler(population_size=20, seed=seed)
-    return RandomSampler(seed=seed)
+def make_sampler(
+    name: SamplerName, *, sizes: Sequence[int], num_blocks: int, seed: int
+) -> BaseSampler:
+    """A sampler for one trial.
+
+    Args:
+        name: `surrogate` and `swap` are ours; `tpe` (multivariate, Falkner et al. 2018), `gp`
+            (expected hypervolume improvement), `nsga2` (Deb et al. 2002) and `random` Optuna's.
+        sizes: wanted numbers of kept blocks.
+        num_blocks: of the model.
+        seed: of this trial.
+    """
+    match name:
+        case "surrogate":
+            return SurrogateSampler(sizes, num_blocks, seed)
+        case "swap":
+            return SwapSampler(sizes, num_blocks, seed)
+        case "tpe":
+            return TPESampler(n_startup_trials=STARTUP_TRIALS, multivariate=True, seed=seed)
+        case "gp":
+            return GPSampler(n_startup_trials=STARTUP_TRIALS, seed=seed)
+        case "nsga2":
+            return NSGAIISampler(population_size=POPULATION, seed=seed)
+        case "random":
+            return RandomSampler(seed=seed)

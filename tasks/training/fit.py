@@ -1,6 +1,8 @@
 """Data and recipe of a training run, as the stages share them."""
 
+import copy
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,29 +50,46 @@ def windows_of(params: Params, data: SeriesSet, training: Training) -> TrainingD
 def fit(
     model: NativeModel, training: Training, data: TrainingData, recipe: Recipe, *, what: str
 ) -> tuple[TrainingSummary, Loop]:
-    """Trains one model, or resumes; the model ends with its best weights."""
-    assert training.learning_rate is not None
-    student = Student(
-        name="full", model=model, steps=training.steps, learning_rate=training.learning_rate
-    )
-    loop = Loop(
+    """Trains one model, or resumes; the model ends with its best weights.
+
+    Where `training.sweep_rates` names learning rates, each is tried first for `sweep_steps`
+    steps from the same weights on the same batches, and the best by validation is taken.
+    """
+    rate, state = training.learning_rate, Path(".state") / what.replace(" ", "/")
+    assert rate is not None
+    tried: dict[str, float] = {}
+    for one in training.sweep_rates:
+        trial = Student(
+            name="sweep", model=copy.deepcopy(model), steps=training.sweep_steps, learning_rate=one
+        )
+        _loop(trial, data, recipe, state / f"rate-{one:g}", f"{what}, rate {one:g}").run()
+        tried[f"{one:g}"] = trial.best_valid
+    if tried:
+        rate = float(min(tried, key=lambda name: tried[name]))
+    student = Student(name="full", model=model, steps=training.steps, learning_rate=rate)
+    loop = _loop(student, data, recipe, state, what)
+    loop.run()
+    return student.summary(loop.precision).model_copy(update={"sweep": tried}), loop
+
+
+def _loop(student: Student, data: TrainingData, recipe: Recipe, state: Path, what: str) -> Loop:
+    return Loop(
         [student],
         recipe,
         windows=data.windows,
         valid=data.valid,
-        state_folder=Path(".state") / what.replace(" ", "/"),
+        state_folder=state,
         what=what,
     )
-    loop.run()
-    return student.summary(loop.precision), loop
 
 
-def write_history(path: Path, loop: Loop) -> None:
+def write_history(path: Path, students: Sequence[Student]) -> None:
     """The history of all students as CSV, one row per evaluation.
 
-    `train_loss` is the mean and `seconds` the sum since the evaluation before.
+    `train_loss` is the mean and `seconds` the sum since the evaluation before; `seconds` counts
+    the student's own computing.
     """
-    parts = [_by_evaluation(student.history) for student in loop.students if student.history]
+    parts = [_by_evaluation(student.history) for student in students if student.history]
     frame = pd.concat(parts) if parts else pd.DataFrame(columns=HISTORY)
     write_csv(path, frame[HISTORY])
 

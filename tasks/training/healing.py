@@ -1,64 +1,234 @@
 """Healing: fine-tuning masks of a model after pruning, several of them on the same batches."""
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
 from tasks.artifacts import ControlSummary
+from tasks.masks.mask import Mask
 from tasks.models.native import NativeModel
-from tasks.sections import Healing, Training
-from tasks.training.fit import TrainingData
+from tasks.params import Params
+from tasks.runtime import seed_for
+from tasks.score_artifacts import Scores
+from tasks.sections import Training
+from tasks.sections_healing import Healing
+from tasks.training.fit import TrainingData, training_data
 from tasks.training.loop import Loop
+from tasks.training.options import HealingOption
+from tasks.training.parts import frozen_names
 from tasks.training.recipe import Recipe, Student, recipe_of
+from tasks.training.rounds import round_masks, round_steps
+from tasks.training.seam import cut_ends, places_of, repair_seams
+
+ORDER = "block_influence"  # the score by which `iterative` lets blocks go; the cheapest one
+
+
+@dataclass(frozen=True)
+class HealingJob:
+    """A mask to heal: the wanted blocks of the full model, and how."""
+
+    name: str
+    keep: Mask
+    option: HealingOption
+
+
+@dataclass(frozen=True)
+class Healed:
+    """The healed students, in the order of the jobs; `precision` is that of their loops."""
+
+    students: list[Student]
+    precision: Literal["fp32", "bf16"]
+    state_folder: Path
+
+    def discard_state(self) -> None:
+        """Deletes all checkpoints, once the results are safely written."""
+        shutil.rmtree(self.state_folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healer:
+    """Everything that healing the masks of one model needs, whatever the mask and the option.
+
+    Attributes:
+        full: the model that is pruned.
+        teacher: the best full model, for distillation.
+        data: training and validation windows.
+        recipe: shared by all students.
+        healing: the section of params.yaml.
+        rate: peak learning rate.
+        scores: one per block of `full`, for the order of iterative pruning; None: evenly.
+    """
+
+    full: NativeModel
+    teacher: NativeModel
+    data: TrainingData
+    recipe: Recipe
+    healing: Healing
+    rate: float
+    scores: Sequence[float] | None
+
+    def heal(
+        self,
+        jobs: Sequence[HealingJob],
+        *,
+        steps: int,
+        state_folder: Path,
+        what: str,
+        rivals: Sequence[Student] = (),
+    ) -> Healed:
+        """Heals all jobs, or resumes: each with `steps` optimizer steps on the same batches.
+
+        HealingJobs that are pruned at once share one loop, with `rivals` (students that are trained
+        along); those pruned in rounds share a chain of loops, one per round.
+
+        Args:
+            jobs: with different names.
+            steps: of each job, all its rounds together.
+            state_folder: where all checkpoints go.
+            what: names the work in progress lines.
+            rivals: further students; they are trained in place.
+        """
+        healed: dict[str, Student] = {}
+        loops: list[Loop] = []
+        at_once = [one for one in jobs if one.option.rounds == 1]
+        if at_once or rivals:
+            students = [self.student(one, self.full, one.keep, steps) for one in at_once]
+            loops.append(self._run([*students, *rivals], state_folder / "at-once", what))
+            healed |= {student.name: student for student in students}
+        for rounds in sorted({one.option.rounds for one in jobs} - {1}):
+            group = [one for one in jobs if one.option.rounds == rounds]
+            folder = state_folder / f"rounds-{rounds}"
+            students, loop = self._heal_in_rounds(group, steps, folder, what)
+            loops.append(loop)
+            healed |= {student.name: student for student in students}
+        in_order = [healed[one.name] for one in jobs]
+        return Healed(in_order, loops[-1].precision, state_folder)
+
+    def student(
+        self, job: HealingJob, larger: NativeModel, keep: Sequence[int], steps: int
+    ) -> Student:
+        """A student that starts as `larger` with just its blocks number `keep`."""
+        option, model = job.option, larger.with_blocks(keep)
+        if option.seam_repair:
+            windows = self.data.windows
+            sample = windows.batch(windows.spaced(self.healing.seam_windows))
+            repair_seams(model, larger, sample, ridge=self.healing.seam_ridge)
+        places = places_of(model, self.teacher)
+        ends = cut_ends(places, self.teacher.num_blocks)
+        return Student(
+            name=job.name,
+            model=model,
+            steps=steps,
+            learning_rate=self.rate,
+            distillation=option.distillation,
+            hidden=option.hidden,
+            matched=tuple(places if option.matched == "own" else ends),
+            frozen=frozen_names(model, option.trained),
+        )
+
+    def _heal_in_rounds(
+        self, jobs: Sequence[HealingJob], steps: int, folder: Path, what: str
+    ) -> tuple[list[Student], Loop]:
+        rounds = jobs[0].option.rounds
+        plans = [round_masks(self.full.num_blocks, one.keep, rounds, self.scores) for one in jobs]
+        larger = [self.full for _ in jobs]
+        done: list[list[Student]] = []
+        budgets = round_steps(steps, rounds)
+        for number, budget in enumerate(budgets):
+            students = []
+            for job, model, plan in zip(jobs, larger, plans, strict=True):
+                kept = [self.full.kept[block] for block in plan[number]]
+                places = [model.kept.index(block) for block in kept]
+                students.append(self.student(job, model, places, budget))
+            loop = self._run(
+                students,
+                folder / f"round-{number + 1}",
+                f"{what} round {number + 1} of {rounds}",
+                earlier_steps=sum(budgets[:number]),
+            )
+            larger = [student.model for student in students]
+            done.append(students)
+        return [join_rounds(of_one) for of_one in zip(*done, strict=True)], loop
+
+    def _run(
+        self, students: Sequence[Student], folder: Path, what: str, *, earlier_steps: int = 0
+    ) -> Loop:
+        loop = Loop(
+            students,
+            self.recipe,
+            windows=self.data.windows,
+            valid=self.data.valid,
+            state_folder=folder,
+            what=what,
+            teacher=self.teacher,
+            earlier_steps=earlier_steps,
+        )
+        loop.run()
+        return loop
+
+
+def join_rounds(rounds: Sequence[Student]) -> Student:
+    """The student of the last round with the steps, history and time of all rounds.
+
+    Its validation error is that of the last round: before, the model was a larger one.
+    """
+    starts = list(accumulate((student.steps for student in rounds[:-1]), initial=0))
+    history = [
+        row | {"step": start + row["step"]}
+        for start, student in zip(starts, rounds, strict=True)
+        for row in student.history
+    ]
+    return replace(
+        rounds[-1],
+        steps=sum(student.steps for student in rounds),
+        steps_run=sum(student.steps_run for student in rounds),
+        best_step=starts[-1] + rounds[-1].best_step,
+        seconds=sum(student.seconds for student in rounds),
+        history=history,
+    )
+
+
+def make_healer(
+    params: Params,
+    dataset: str,
+    name: str,
+    *,
+    full: NativeModel,
+    teacher: NativeModel,
+    scale_rate: float,
+    scores: Scores | None,
+) -> Healer:
+    """The healer of one dataset and model entry; every stage that heals gets the same batches.
+
+    Args:
+        params: all of params.yaml.
+        dataset: whose prepared history is read.
+        name: of the model entry.
+        full: the model that is pruned.
+        teacher: the best full model.
+        scale_rate: the learning rate of the entry's scale.
+        scores: for the order of iterative pruning, where they are at hand.
+    """
+    training = params.training_of(name, scale_rate=scale_rate)
+    seed = seed_for(params.seed, "heal", f"{dataset}/{name}")
+    order = scores.scores.get(ORDER) if scores else None
+    return Healer(
+        full=full,
+        teacher=teacher,
+        data=training_data(params, dataset, training),
+        recipe=healing_recipe(training, params.healing, seed=seed),
+        healing=params.healing,
+        rate=params.healing.learning_rate or scale_rate,
+        scores=order.values if order else None,
+    )
 
 
 def healing_recipe(training: Training, healing: Healing, *, seed: int) -> Recipe:
     """The model's own training recipe with the evaluation rhythm and patience of healing."""
-    recipe = recipe_of(training, seed=seed)
-    return replace(recipe, eval_every=healing.eval_every, patience=healing.patience)
-
-
-def pruned_student(
-    name: str,
-    full: NativeModel,
-    keep: Sequence[int],
-    *,
-    steps: int,
-    rate: float,
-    distillation: float,
-) -> Student:
-    """A student that starts as the full model with just the kept blocks."""
-    return Student(
-        name=name,
-        model=full.with_blocks(keep),
-        steps=steps,
-        learning_rate=rate,
-        distillation=distillation,
-    )
-
-
-def heal(
-    students: Sequence[Student],
-    recipe: Recipe,
-    data: TrainingData,
-    *,
-    teacher: NativeModel,
-    state_folder: Path,
-    what: str,
-) -> Loop:
-    """Heals all students together: same batches, and the teacher's forecast computed once."""
-    loop = Loop(
-        students,
-        recipe,
-        windows=data.windows,
-        valid=data.valid,
-        state_folder=state_folder,
-        what=what,
-        teacher=teacher,
-    )
-    loop.run()
-    return loop
+    return recipe_of(training, seed=seed, eval_every=healing.eval_every, patience=healing.patience)
 
 
 def save_control(

@@ -8,9 +8,8 @@ was not.
 
 import logging
 import shutil
-import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -19,15 +18,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tasks.data.windows import WindowSet
-from tasks.models.interface import Outputs, loss_between
+from tasks.masks.errors import EVALUATION_BATCH, mean_error, window_sums
 from tasks.models.native import NativeModel
 from tasks.runtime import Progress, seed_for
+from tasks.training.lessons import Lesson, student_loss, teach
 from tasks.training.optimizer import learning_rate_at
 from tasks.training.precision import pick_precision
 from tasks.training.recipe import Recipe, Student
 from tasks.training.state import fingerprint, load_state, save_state
-
-EVALUATION_BATCH = 64  # larger ones leave the cache and are slower on a CPU
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +43,22 @@ class Loop:
         state_folder: Path,
         what: str,
         teacher: NativeModel | None = None,
+        earlier_steps: int = 0,
     ) -> None:
-        """`valid` holds the validation windows; `what` names the work in progress lines."""
+        """A loop that has not begun.
+
+        Args:
+            students: trained together.
+            recipe: what they share.
+            windows: training windows.
+            valid: validation windows.
+            state_folder: where the checkpoints go.
+            what: names the work in progress lines.
+            teacher: for students that learn from its forecasts or states.
+            earlier_steps: steps of the loops before this one, so that the batches go on.
+        """
         self.students, self.recipe, self.teacher = students, recipe, teacher
+        self.earlier_steps = earlier_steps
         self.windows, self.state_folder, self.what = windows, state_folder, what
         self.device = next(students[0].model.parameters()).device
         self.valid = valid.to(self.device)
@@ -91,12 +102,12 @@ class Loop:
     def _fingerprint(self) -> str:
         teacher = [] if self.teacher is None else list(self.teacher.state_dict().values())
         settings = [
-            (s.name, s.steps, s.learning_rate, s.distillation, s.model.config)
+            (s.name, s.steps, s.learning_rate, s.model.config, sorted(s.frozen), s.lessons)
             for s in self.students
         ]
         weights = [t for s in self.students for t in s.model.state_dict().values()]
         sample = self.windows.batch(self.windows.spaced(4096))
-        mark = (self.recipe, settings, len(self.windows), self.precision)
+        mark = (self.recipe, settings, len(self.windows), self.precision, self.earlier_steps)
         return fingerprint(mark, [sample, self.valid, *weights, *teacher])
 
     def _autocast(self) -> AbstractContextManager[object]:
@@ -105,15 +116,17 @@ class Loop:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def _step(self, step: int) -> None:
-        started = time.perf_counter()
-        generator = torch.Generator().manual_seed(seed_for(self.recipe.seed, "batch", step))
+        number = self.earlier_steps + step
+        generator = torch.Generator().manual_seed(seed_for(self.recipe.seed, "batch", number))
         active = [student for student in self.students if not student.is_done]
-        losses = dict.fromkeys((student.name for student in active), 0.0)
+        before = {student.name: student.seconds for student in active}
+        losses = dict.fromkeys(before, 0.0)
         for _ in range(self.recipe.accumulation):
             batch = self.windows.batch(self.windows.draw(self.recipe.batch_size, generator))
             self._backward(batch.to(self.device), active, losses)
         for student in active:
-            rate = self._update(student, step)
+            with student.timed():
+                rate = self._update(student, step)
             student.steps_run = step
             student.history.append(
                 {
@@ -127,25 +140,26 @@ class Loop:
         if step % self.recipe.eval_every == 0 or any(step == s.steps for s in active):
             self._evaluate(step)
         for student in active:
-            student.history[-1]["seconds"] = time.perf_counter() - started
+            student.history[-1]["seconds"] = student.seconds - before[student.name]
 
     def _backward(self, batch: Tensor, active: list[Student], losses: dict[str, float]) -> None:
-        taught: Outputs | None = None
-        if self.teacher is not None and any(student.distillation for student in active):
-            with torch.no_grad(), self._autocast():
-                taught = self.teacher.outputs(batch)
+        lesson = self._teach(batch, [student for student in active if student.is_taught])
         for student in active:
-            student.model.train()
+            with student.timed():
+                student.model.train()
+                with self._autocast():
+                    loss = student_loss(student, batch, lesson, self.recipe.loss)
+                (loss / self.recipe.accumulation).backward()
+                losses[student.name] += float(loss.detach()) / self.recipe.accumulation
+
+    def _teach(self, batch: Tensor, taught: list[Student]) -> Lesson | None:
+        if self.teacher is None or not taught:
+            return None
+        with ExitStack() as timers:  # alone, each would have to ask the teacher itself
+            for student in taught:
+                timers.enter_context(student.timed())
             with self._autocast():
-                outputs = student.model.outputs(batch)
-            loss = loss_between(outputs.prediction, outputs.target, outputs, self.recipe.loss)
-            if taught is not None and student.distillation:
-                lesson = loss_between(
-                    outputs.prediction, taught.prediction, outputs, self.recipe.loss
-                )
-                loss = (1 - student.distillation) * loss + student.distillation * lesson
-            (loss / self.recipe.accumulation).backward()
-            losses[student.name] += float(loss.detach()) / self.recipe.accumulation
+                return teach(self.teacher, batch, taught)
 
     def _update(self, student: Student, step: int) -> float:
         assert student.optimizer is not None
@@ -166,7 +180,8 @@ class Loop:
         for student in self.students:
             if student.is_done:
                 continue
-            mse = validation_mse(student.model, self.valid)
+            with student.timed():
+                mse = validation_mse(student.model, self.valid)
             student.record(mse, step, self.recipe.patience)
             if student.history:
                 student.history[-1]["valid_mse"] = mse
@@ -177,11 +192,9 @@ def validation_mse(model: NativeModel, windows: Float[Tensor, "windows length"])
     """Mean squared error of the forecasts on windows of context + horizon; NaN targets skipped."""
     model.eval()
     context = model.config.context
-    total, count = 0.0, 0
-    for batch in windows.split(EVALUATION_BATCH):
-        target = batch[:, context:]
-        observed = torch.isfinite(target)
-        error = model.forecast(batch[:, :context], target.shape[1]).mean - target
-        total += float(torch.where(observed, error, 0.0).square().sum())
-        count += int(observed.sum())
-    return total / max(1, count)
+    horizon = windows.shape[1] - context
+    sums = [
+        window_sums(model.forecast(batch[:, :context], horizon).mean, batch[:, context:])
+        for batch in windows.split(EVALUATION_BATCH)
+    ]
+    return mean_error(torch.cat(sums), windows[:, context:])

@@ -1,5 +1,8 @@
 """What the loop needs to know: a recipe shared by all students of one run, and the students."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,6 +13,7 @@ from tasks.artifacts import TrainingSummary
 from tasks.models.interface import LossSpec
 from tasks.models.native import NativeModel
 from tasks.sections import Training
+from tasks.training.convergence import late_change
 from tasks.training.optimizer import adamw
 
 
@@ -62,7 +66,12 @@ def recipe_of(
 class Student:
     """One model in training, with its optimizer and its best checkpoint so far.
 
-    `distillation` is the weight of the teacher's forecast in the loss; 0 = the task alone.
+    Attributes:
+        distillation: share of the loss that asks for the teacher's forecast; 0 = the task alone.
+        hidden: weight, beside that, of the distance to the teacher's hidden states.
+        matched: for each block of the model, the teacher's block whose state it is to reach.
+        frozen: names of parameters that stay as they are.
+        seconds: this student's own computing so far, the teacher's passes that it used included.
     """
 
     name: str
@@ -70,6 +79,10 @@ class Student:
     steps: int
     learning_rate: float
     distillation: float = 0.0
+    hidden: float = 0.0
+    matched: tuple[int, ...] = ()
+    frozen: frozenset[str] = frozenset()
+    seconds: float = 0.0
     best_valid: float = float("inf")
     best_step: int = 0
     steps_run: int = 0
@@ -80,12 +93,32 @@ class Student:
     optimizer: torch.optim.AdamW | None = None
 
     def prepare(self, recipe: Recipe) -> None:
-        """Makes the optimizer."""
+        """Freezes what is not to be trained and makes the optimizer of the rest."""
+        for name, parameter in self.model.named_parameters():
+            if name in self.frozen:
+                parameter.requires_grad_(False)
         self.optimizer = adamw(
             self.model.trainable(), betas=recipe.betas, weight_decay=recipe.weight_decay
         )
         if recipe.activation_checkpointing:
             self.model.backbone.gradient_checkpointing_enable()
+
+    @property
+    def lessons(self) -> tuple[float, float, tuple[int, ...]]:
+        """What it learns from the teacher: distillation, hidden, matched."""
+        return self.distillation, self.hidden, self.matched
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether the loss needs the teacher."""
+        return self.distillation > 0 or (self.hidden > 0 and bool(self.matched))
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Adds the time inside the context to `seconds`."""
+        started = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - started
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The tensors that training changes, by name (not copied)."""
@@ -116,7 +149,12 @@ class Student:
             valid_mse=self.best_valid,
             stopped_early=self.steps_run < self.steps,
             still_improving=self.best_step > 0.9 * self.steps,
+            late_change=late_change(*self._evaluations()),
             learning_rate=self.learning_rate,
             precision=precision,
             trainable_parameters=sum(p.numel() for p in self.model.trainable()),
         )
+
+    def _evaluations(self) -> tuple[list[int], list[float]]:
+        rows = [row for row in self.history if row["valid_mse"] is not None]
+        return [row["step"] for row in rows], [row["valid_mse"] for row in rows]

@@ -20,7 +20,7 @@ from torch import Tensor
 from tasks.artifacts import write_atomically, write_text
 from tasks.training.recipe import Student
 
-FIELDS = ("best_valid", "best_step", "steps_run", "stale", "is_done", "history")
+FIELDS = ("best_valid", "best_step", "steps_run", "stale", "is_done", "seconds", "history")
 
 
 def fingerprint(settings: Any, tensors: Sequence[Tensor | np.ndarray]) -> str:

@@ -10,11 +10,16 @@ from typing import Literal
 
 import torch
 
-from tasks.artifacts import read_json, write_text
+from tasks.artifacts import read_json, write_csv, write_text
 from tasks.measure import machine_label
 from tasks.params import load_params
+from tests.bench import healing, verdicts
 from tests.bench.errors import full_errors
+from tests.bench.healing_table import compare, read_rows
+from tests.bench.masks import random_masks_ratio, removal_ratio
 from tests.bench.noop import noop_repro
+from tests.bench.racing import racing_saving
+from tests.bench.searchers import NEAR, SHARE, default_search
 from tests.bench.speed import bf16_ratio, pruned_speedup, training_step_ratio
 
 ERROR_BARS = {"etth1": 0.395, "ettm1": 0.315, "weather": 0.18}
@@ -27,6 +32,11 @@ FOUNDATION_BARS = {
     ("weather", "pruned"): 0.162,
 }
 FOUNDATION_MODEL = "foundation-nano-all"
+POWER_SETTINGS = (  # test windows and noise as seen there
+    ("etth1, stride 1", "as on ETTh1"),
+    ("etth1, stride 4", "as on ETTh1"),
+    ("weather, stride 4", "as on weather"),
+)
 
 Row = dict[str, str | float | None]
 
@@ -65,12 +75,46 @@ def speed_rows(project: Path) -> list[Row]:
     ]
 
 
+def mask_rows() -> list[Row]:
+    """Times of many masks measured together over each measured alone."""
+    params = load_params()
+    return [
+        row("removal_loss_12_blocks_over_naive", removal_ratio(params, 12), 0.65, "ratio"),
+        row("removal_loss_28_blocks_over_naive", removal_ratio(params, 28), 0.58, "ratio"),
+        row("masks_200_of_12_blocks_over_naive", random_masks_ratio(params), 0.65, "ratio"),
+    ]
+
+
+def racing_rows(project: Path) -> list[Row]:
+    """What racing saves, where `make real` has trained the models."""
+    rows: list[Row] = []
+    for dataset in ERROR_BARS:
+        saving = racing_saving(project / ".state/presets/real", dataset)
+        if saving is None:
+            print(f"no model of {dataset} is trained: run `make real` for its racing rows")
+            continue
+        rows += [
+            row(f"racing_window_share_{dataset}", saving.share, 0.35, "ratio"),
+            row(f"racing_time_over_all_windows_{dataset}", saving.seconds, None, "ratio"),
+        ]
+    return rows
+
+
 def error_rows(project: Path) -> list[Row]:
     """Test errors of the full models at nano."""
     errors = full_errors(project)
     return [
         row(f"nano_full_mse_{name}", errors[name], bar, "MSE at horizon 96")
         for name, bar in ERROR_BARS.items()
+    ]
+
+
+def search_rows(project: Path) -> list[Row]:
+    """The default searcher against all masks of 3 and of 4 of 12 blocks."""
+    found = default_search(project)
+    return [
+        row("search_regret_worst", found["regret"], NEAR, "of the optimal validation MSE"),
+        row("search_share_of_masks_worst", found["share"], SHARE, "of the masks, to come near"),
     ]
 
 
@@ -92,10 +136,50 @@ def foundation_rows(project: Path) -> list[Row]:
     return rows
 
 
+def verdict_rows(project: Path) -> list[Row]:
+    """Level and power of the verdict, simulated with known truth; the whole table is a file."""
+    table = verdicts.simulation_table()
+    write_csv(project / "reports/verdicts.csv", table)
+    rows = []
+    for test, bar in (("bootstrap", 0.05), ("diebold_mariano", None)):
+        share = verdicts.false_share(table, test=test)
+        name = "false_noninferior_share" + ("" if test == "bootstrap" else f"_{test}")
+        rows.append(row(name, share, bar, "share of 2,000 simulations, the worst of 15 settings"))
+        for shape, noise in POWER_SETTINGS:
+            for difference in (-0.02, 0.0, 0.01):
+                found = verdicts.power(
+                    table, test=test, shape=shape, noise=noise, difference=difference
+                )
+                name = f"noninferior_power_{test}: {shape}, {noise}, {difference:+.0%}"
+                rows.append(row(name, found, None, "share of 500 simulations", better="higher"))
+    return rows
+
+
+def healing_rows(project: Path) -> list[Row]:
+    """The healing options against plain healing, where `make healing-table` has run."""
+    measured = read_rows(project / healing.RESULTS)
+    measured = measured[measured["steps"] == healing.STEPS]
+    measured = measured[measured["mask"] == healing.MASKS[0]]
+    if measured.empty:
+        print(f"{healing.RESULTS} is not there: run `make healing-table` for the healing rows")
+        return []
+    table, command = compare(measured).set_index("option"), "make healing-table"
+    means = {str(option): float(found[0]) for option, found in table["all"].items()}
+    unit = "relative validation error"
+    rows = [
+        row(f"healing_{option}_over_plain", mean, None, unit, command=command)
+        for option, mean in means.items()
+    ]
+    behind = means[healing.default_name(load_params())] - min(means.values())
+    return [*rows, row("healing_default_behind_winner", behind, 0.0, unit, command=command)]
+
+
 def main() -> None:
     """Measures and writes reports/bench.json."""
     project = Path.cwd()
-    rows = [*speed_rows(project), *error_rows(project), *foundation_rows(project)]
+    rows = [*speed_rows(project), *mask_rows(), *verdict_rows(project), *error_rows(project)]
+    rows += [*racing_rows(project), *search_rows(project), *foundation_rows(project)]
+    rows += healing_rows(project)
     content = {"machine": machine_label(torch.device("cpu")), "rows": rows}
     write_text(project / "reports/bench.json", json.dumps(content, indent=1) + "\n")
     missed = [r["name"] for r in rows if r["bar"] is not None and not holds(r)]

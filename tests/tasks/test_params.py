@@ -94,8 +94,16 @@ def test_missing_and_undecodable_files_are_refused(path: Path) -> None:
         (at("windows", "context", value=True), "windows.context: .*valid integer; got True"),
         (at("search", "shares", value=[0.25, 1.5]), "shares.1: .*less than 1; got 1.5"),
         (at("search", "shares", value=[]), "search.shares: .*at least 1 item"),
-        (at("search", "sampler", value="best"), "search.sampler: .*'tpe', 'nsga2' or 'random'"),
+        (at("search", "sampler", value="best"), "search.sampler: .*'surrogate', 'swap', 'tpe'"),
+        (at("search", "rungs", value=[60, 60]), r"search.rungs must rise, .*; got \[60, 60\]"),
+        (at("search", "rungs", value=[]), "search.rungs: .*at least 1 item"),
+        (at("healing", "options", value=["distil"]),
+         "options.0: a healing option is at most one of plain, .*; got 'distil'"),
+        (at("healing", "options", value=["plain+distilled"]), "options.0: a healing option is at"),
+        (at("healing", "options", value=["iterative+iterative"]), "options.0: a healing option"),
+        (at("healing", "options", value=["plain", "plain"]), "healing.options must differ"),
         (at("search", value={"shares": [0.5, 1.0]}), r"search\.shares\.1: .* less than 1; got 1"),
+        (at("runtime", "search_storage", value="db"), "search_storage: must be journal, env or a"),
         (at("run", "models", value=["m"]), "run.models: Input should be a valid dictionary"),
         (at("run", "models", value={"m": "n"}), r"run\.models\.m must be 'none', what"),
         (at("run", "models", value={"o": "none"}), r"names 'o', which is not in models \(m, n\)"),
@@ -188,3 +196,14 @@ def test_presets_are_validated_with_the_rest(path: Path) -> None:
 def test_whole_numbers_are_rows_and_fractions_are_shares() -> None:
     assert Split(train=80, validation=10, test=10).is_rows
     assert not Split().is_rows
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://user:hidden@host/d", "postgresql://host/d?user=u&password=hidden"]
+)
+def test_a_password_in_params_is_refused_and_not_repeated(url: str) -> None:
+    params = content() | {"runtime": {"search_storage": url}}
+    with pytest.raises(ParamsError, match=r"must not hold a password.*\*\*\*") as caught:
+        validate_params(params, "params.yaml")
+    assert "hidden" not in str(caught.value)
+    validate_params(content() | {"runtime": {"search_storage": "postgresql://u@h/d"}}, "ok")

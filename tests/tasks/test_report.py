@@ -13,7 +13,8 @@ from tests.tasks.figures.made_up_run import made_up_params, write_run
 KEYS = (
     "dataset model family layers_full layers_kept keep params_full params_pruned mse_full "
     "mse_pruned mae_full mae_pruned verdict margin p_value speedup_p50 latency_full_ms "
-    "latency_pruned_ms controls recommendation reason"
+    "latency_pruned_ms controls recommendation reason p_superior diebold_mariano "
+    "full_still_improving full_late_change stationary_share layers_are"
 )
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 
@@ -73,6 +74,21 @@ def test_p_values_are_corrected_over_the_datasets_of_a_model(reports: Path) -> N
     assert found["weather", "tsfm-pico"] == pytest.approx(0.034)
 
 
+def test_the_other_test_and_the_checks_stand_beside_the_verdict(reports: Path) -> None:
+    rows = json.loads((reports / "summary.json").read_text())
+    row = next(row for row in rows if (row["dataset"], row["model"]) == ("weather", "tsfm-pico"))
+    assert row["diebold_mariano"] == {
+        "verdict": "non-inferior",
+        "p_value": 0.03,
+        "p_superior": 0.86,
+    }
+    assert row["p_superior"] == pytest.approx(0.4)
+    assert row["full_still_improving"] is False
+    assert row["full_late_change"] == pytest.approx(-0.008)
+    assert row["stationary_share"] == pytest.approx(4 / 7)
+    assert row["layers_are"] == "partly"
+
+
 def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
     links = Links()
     links.feed(page)
@@ -97,7 +113,8 @@ def test_the_page_has_no_doubled_id_and_no_dead_anchor(page: str) -> None:
         "weather / tsfm-pico</b>: selection adds nothing here",
         "synthetic data", "non-inferior", "Where along the horizon", "Cosine similarity", "CKA",
         "removal loss", "the larger model does not win", "Kendall", "seasonal naive",
-        "threads", "peak memory", "torch", "bootstrap_samples: 2000", "stationary",
+        "Are these the layers?", "Diebold-Mariano", "not improving", "57.1 %", "threads",
+        "peak memory", "torch", "bootstrap_samples: 2000", "stationary",
     ],
 )  # fmt: skip
 def test_the_page_says_it(page: str, text: str) -> None:

@@ -12,6 +12,7 @@ from tasks.artifacts import (
     Candidate,
     ChannelProfile,
     ControlSummary,
+    DieboldMariano,
     Errors,
     Evaluation,
     HealedOption,
@@ -19,18 +20,17 @@ from tasks.artifacts import (
     Measurement,
     Profile,
     PruneSummary,
-    Score,
-    Scores,
     SearchResult,
     Timing,
     TrainingSummary,
     write_csv,
     write_text,
 )
+from tasks.metrics.stability import Axis, Stability, setting_of
 from tasks.params import Params, validate_params
+from tests.tasks.figures.made_up_scores import BLOCKS, HORIZON, made_up_scores
 
 DATASETS, MODELS = ("demo", "weather"), ("tsfm-pico", "tsfm-nano")
-BLOCKS, HORIZON = 12, 24
 KEEP = [0, 1, 5]
 RANDOM_KEEPS = ([0, 4, 9], [2, 3, 11], [1, 6, 7], [0, 8, 10], [3, 5, 6])
 FULL = {
@@ -83,6 +83,7 @@ def write_pair(root: Path, dataset: str, model: str) -> None:
     made_up_measurement(dataset, model).write(root / f"measurements/{name}.json")
     made_up_scores(dataset, model, chance).write(root / f"scores/{name}.json")
     write_search(root / "search" / name, dataset, model, chance)
+    made_up_stability(dataset, model).write(root / f"stability/{name}.json")
     write_training(root, name, chance)
     for control in evaluation.controls:
         if control in {"seasonal_naive", "linear"}:
@@ -132,8 +133,8 @@ def made_up_training(valid_mse: float, *, best_step: int = 450) -> TrainingSumma
     """A training of 500 steps."""
     return TrainingSummary(
         steps=500, steps_run=500, best_step=best_step, valid_mse=valid_mse, stopped_early=False,
-        still_improving=best_step > 450, learning_rate=1e-3, precision="fp32",
-        trainable_parameters=612_000,
+        still_improving=best_step > 450, late_change=-0.0001 * (best_step - 420),
+        learning_rate=1e-3, precision="fp32", trainable_parameters=612_000,
     )  # fmt: skip
 
 
@@ -156,7 +157,13 @@ def made_up_evaluation(dataset: str, model: str) -> Evaluation:
         controls=made, verdict="non-inferior" if is_close else "superior", margin=0.02,
         p_value=0.034 if is_close else 0.001, p_superior=0.4 if is_close else 0.012,
         difference=difference, interval=(difference - 0.008, difference + 0.007),
-        block_length=120, selection_adds=not is_close, valid_mse={**valid, "full": full * 0.92},
+        block_length=120,
+        diebold_mariano=DieboldMariano(
+            statistic=1.1 if is_close else -2.3, p_value=0.28 if is_close else 0.02,
+            p_superior=0.86 if is_close else 0.01, p_noninferior=0.03 if is_close else 0.001,
+            verdict="non-inferior" if is_close else "superior",
+        ),
+        selection_adds=not is_close, valid_mse={**valid, "full": full * 0.92},
         recommendation="take the pruned model",
         reason="it is as good as the full model on the test range at a quarter of the blocks",
     )  # fmt: skip
@@ -186,28 +193,6 @@ def counts(everything: int, blocks: int, used: int) -> dict[str, int]:
     return {"all": everything, "blocks": blocks, "used": used}
 
 
-def made_up_scores(dataset: str, model: str, chance: np.random.Generator) -> Scores:
-    """Three scores that fall with depth, and similarities that fall with distance."""
-    depth = np.arange(BLOCKS)
-    falling = 0.4 * np.exp(-depth / 2) + 0.02 * chance.random(BLOCKS)
-    scores = {
-        "few_layer": falling / falling.max(),
-        "block_influence": falling,
-        "removal_loss": falling * 0.2 - 0.004 * chance.random(BLOCKS),
-    }
-    states = np.arange(BLOCKS + 1)
-    distance = np.abs(states[:, None] - states[None, :])
-    return Scores(
-        dataset=dataset, model=model, num_blocks=BLOCKS, calibration_windows=256,
-        calibration_sha256="0" * 64, calibration_source="training range",
-        scores={
-            name: Score(values=[float(value) for value in values], parameters={"alpha": 0.5})
-            for name, values in scores.items()
-        },
-        cosine=(1 - 0.05 * distance).tolist(), cka=(1 / (1 + 0.1 * distance)).tolist(),
-    )  # fmt: skip
-
-
 def write_search(folder: Path, dataset: str, model: str, chance: np.random.Generator) -> None:
     """Writes search.json, trials.csv and front.csv."""
     full = FULL.get((dataset, model), 0.3) * 0.92
@@ -217,8 +202,10 @@ def write_search(folder: Path, dataset: str, model: str, chance: np.random.Gener
     for number, keep in enumerate(masks):
         error = full * (1.02 + 0.6 / len(keep) * float(chance.random()) + 0.3 * (0 not in keep))
         shown = " ".join(map(str, keep))
-        rows.append((number, shown, len(keep), "tpe", error, len(keep) / BLOCKS))
-    columns = ["number", "keep", "num_kept", "source", "valid_mse", "cost"]
+        source = "few_layer" if number % 40 == 1 else "exhaustive"
+        windows = 512 if error < 1.3 * full else 64
+        rows.append((number, shown, len(keep), source, error, len(keep) / BLOCKS, windows))
+    columns = ["number", "keep", "num_kept", "source", "valid_mse", "cost", "windows"]
     trials = pd.DataFrame(rows, columns=columns)
     front = trials.sort_values("valid_mse").groupby("num_kept", sort=True).head(1)
     write_csv(folder / "trials.csv", trials)
@@ -230,18 +217,36 @@ def write_search(folder: Path, dataset: str, model: str, chance: np.random.Gener
         Candidate(
             keep=[int(block) for block in row.keep.split()], source="few_layer",
             valid_mse_before=row.valid_mse, cost=row.cost,
-            valid_mse_healed=full * (1.0 + 0.06 * float(chance.random())),
+            valid_mse_healed=[full * (1.0 + 0.06 * float(chance.random()))] * (1 + (number < 5)),
         )
-        for row in best.itertuples()
+        for number, row in enumerate(best.itertuples())
     ]  # fmt: skip
     result = SearchResult(
         dataset=dataset, model=model, num_blocks=BLOCKS, sizes=[2, 3, 4], exhaustive=False,
         num_masks=118, num_trials=len(trials), full_valid_mse=full, margin=0.02,
-        candidates=candidates, rank_correlation=0.31,
+        candidates=candidates, rungs=[60, 150], rank_correlations=[0.31, 0.6],
         rank_correlation_by_size={"2": 0.33, "3": None, "4": -0.33}, keep=KEEP, within_margin=True,
         reason="the smallest mask within 2 % of the full model's validation error",
     )  # fmt: skip
     result.write(folder / "search.json")
+
+
+def made_up_stability(dataset: str, model: str) -> Stability:
+    """Settings that agree on demo; on weather only block 0 is in all of them."""
+    chance = np.random.default_rng(len(f"{dataset}/{model}"))
+    labels: list[tuple[Axis, str]] = [
+        ("calibration", "draw 1"), ("calibration", "draw 2"), ("calibration", "draw 3"),
+        ("period", "first half"), ("period", "second half"), ("horizon", "horizon 12"),
+    ]  # fmt: skip
+    varied = [[0, 1, 5], [0, 2, 9], [0, 4, 7], [0, 3, 11], [0, 6, 8], [0, 5, 10]]
+    settings = []
+    for (axis, label), mask in zip(labels, varied, strict=True):
+        made = made_up_scores(dataset, model, chance).scores
+        values = {name: made[name].values for name in ("few_layer", "removal_loss")}
+        settings.append(setting_of(axis, label, KEEP if dataset == "demo" else mask, values))
+    return Stability(
+        dataset=dataset, model=model, num_blocks=BLOCKS, keep=KEEP, windows=128, settings=settings,
+    )  # fmt: skip
 
 
 def write_training(root: Path, name: Path, chance: np.random.Generator) -> None:

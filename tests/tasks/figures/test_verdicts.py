@@ -49,5 +49,30 @@ def test_a_verdict_taken_back_takes_back_the_advice_that_rested_on_it() -> None:
     assert "inconclusive" in corrected[0].reason
 
 
+def test_both_tests_are_corrected_and_compared() -> None:
+    made = evaluation("non-inferior", p_value=0.02, p_superior=0.3)
+    diebold = made.diebold_mariano.model_copy(
+        update={"verdict": "superior", "p_noninferior": 0.001, "p_superior": 0.02}
+    )
+    both = [made.model_copy(update={"diebold_mariano": diebold})] * 2
+    first, _ = correct_verdicts(both, alpha=0.05, adjust=holm)
+    assert (first.p_value, first.p_superior) == (pytest.approx(0.04), pytest.approx(0.6))
+    assert first.diebold_mariano.p_value == pytest.approx(0.002)
+    assert first.diebold_mariano.p_superior == pytest.approx(0.04)
+    assert (first.verdict, first.diebold_mariano.verdict) == ("non-inferior", "superior")
+    assert not first.tests_agree
+
+
+def test_the_other_test_falls_step_by_step_too() -> None:
+    made = evaluation("non-inferior", p_value=0.02, p_superior=0.3)
+    diebold = made.diebold_mariano.model_copy(
+        update={"verdict": "superior", "p_noninferior": 0.001, "p_superior": 0.03}
+    )
+    both = [made.model_copy(update={"diebold_mariano": diebold})] * 2
+    first, _ = correct_verdicts(both, alpha=0.05, adjust=holm)
+    assert first.diebold_mariano.verdict == "non-inferior"
+    assert first.tests_agree
+
+
 def test_every_verdict_has_a_meaning() -> None:
     assert set(MEANINGS) == {"superior", "non-inferior", "inconclusive", "inferior"}

@@ -48,10 +48,27 @@ def test_selection_that_adds_nothing_is_said(pair: Pair) -> None:
     assert "Selection adds nothing here" not in notes(pair, selection_adds=True)
 
 
-def test_synthetic_data_and_an_under_fitted_model_are_said(pair: Pair) -> None:
+def test_synthetic_data_and_series_that_are_not_stationary_are_said(pair: Pair) -> None:
     text = notes(pair)
     assert "synthetic: generated, not measured" in text
-    assert "under-fitted: its best checkpoint is step 500 of 500" in text
+    assert "3 of 7 series show no stationarity" in text
+
+
+def test_an_under_fitted_full_model_is_said(pair: Pair) -> None:
+    assert "under-fitted" not in notes(pair)
+    extra = pair.controls["full_extra"]
+    training = extra.training.model_copy(update={"late_change": -0.03})
+    controls = pair.controls | {"full_extra": extra.model_copy(update={"training": training})}
+    text = notes(Pair(**{**pair.__dict__, "controls": controls}), full_is="full_extra")
+    assert "The full model was still improving when its extra tuning ended" in text
+    assert "the verdict compares with an under-fitted model." in text
+
+
+def test_tests_that_disagree_are_both_named(pair: Pair) -> None:
+    assert "disagree" not in notes(pair)
+    text = notes(pair, verdict="inconclusive", p_value=0.2, p_superior=0.7)
+    assert "inconclusive by the bootstrap (p 0.200 non-inferior, 0.700 superior)" in text
+    assert "superior by Diebold and Mariano's test" in text
 
 
 def test_a_random_backbone_is_labelled_where_a_pretrained_one_is_expected(pair: Pair) -> None:
@@ -84,5 +101,15 @@ def test_models_of_one_size_are_not_called_larger() -> None:
     [(0.8, "mostly survives"), (0.3, "says little"), (-0.5, "does not predict"), (None, "Too few")],
 )
 def test_the_rank_correlation_is_put_into_words(pair: Pair, tau: float | None, says: str) -> None:
-    search = pair.search.model_copy(update={"rank_correlation": tau})
+    search = pair.search.model_copy(update={"rank_correlations": [tau, 1.0]})
     assert says in words.rank_sentence(Pair(**{**pair.__dict__, "search": search}))
+
+
+def test_every_rung_is_told(pair: Pair) -> None:
+    assert "Healed further: 5 masks for 150 steps (tau 0.60)." in words.rank_sentence(pair)
+
+
+def test_the_kept_way_of_healing_and_all_errors_are_told(pair: Pair) -> None:
+    told = words.healing_sentence(pair.prune)
+    assert told.startswith("Kept by validation error: distilled (plain 0.")
+    assert "distilled 0." in told

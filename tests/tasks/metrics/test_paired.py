@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from tasks.errors import DataError
 from tasks.metrics.paired import (
@@ -12,9 +11,9 @@ from tasks.metrics.paired import (
     _resampled_totals,
     block_length_for,
     compare,
-    diebold_mariano,
     errors_by_offset,
     holm,
+    verdict_by,
 )
 
 MARGIN, ALPHA = 0.02, 0.05
@@ -98,6 +97,23 @@ def test_a_model_is_non_inferior_to_itself_and_not_superior() -> None:
     assert found.p_superior == 1.0
 
 
+@pytest.mark.parametrize(
+    ("p_noninferior", "p_superior", "is_inferior", "expected"),
+    [
+        (0.01, 0.05, False, "superior"),
+        (0.05, 0.06, False, "non-inferior"),
+        (0.06, 0.9, False, "inconclusive"),
+        (0.96, 0.99, True, "inferior"),
+        (0.04, 0.99, True, "non-inferior"),
+    ],
+)
+def test_ladder_of_verdicts(
+    p_noninferior: float, p_superior: float, is_inferior: bool, expected: str
+) -> None:
+    found = verdict_by(p_noninferior, p_superior, is_inferior=is_inferior, alpha=ALPHA)
+    assert found == expected
+
+
 @given(scale=st.sampled_from([2.0**-20, 0.5, 1.0, 2.0**20]), seed=st.integers(0, 100))
 def test_verdict_does_not_depend_on_the_unit_of_the_errors(scale: float, seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -137,37 +153,6 @@ def test_too_few_windows_are_refused() -> None:
 def test_model_without_error_is_refused() -> None:
     with pytest.raises(DataError, match="test error must be above 0"):
         judge(np.zeros(9), np.ones(9), length=3)
-
-
-def test_diebold_mariano_of_independent_errors_is_the_paired_t_test() -> None:
-    other, pruned = np.random.default_rng(9).random((2, 50))
-    found = diebold_mariano(other, pruned, overlap=1)
-    expected = stats.ttest_rel(pruned, other)
-    assert found.statistic == pytest.approx(expected.statistic)
-    assert found.p_value == pytest.approx(expected.pvalue)
-    assert found.p_superior == pytest.approx(
-        stats.ttest_rel(pruned, other, alternative="less").pvalue
-    )
-
-
-def test_diebold_mariano_equals_the_formula_of_harvey_et_al() -> None:
-    other, pruned = np.random.default_rng(10).random((2, 40))
-    loss, steps, num = pruned - other, 3, 40
-    gamma = [np.sum((loss - loss.mean())[k:] * (loss - loss.mean())[: num - k]) for k in range(3)]
-    statistic = loss.mean() / np.sqrt((gamma[0] + 2 * gamma[1] + 2 * gamma[2]) / num**2)
-    corrected = statistic * np.sqrt((num + 1 - 2 * steps + steps * (steps - 1) / num) / num)
-    assert diebold_mariano(other, pruned, overlap=3).statistic == pytest.approx(corrected)
-
-
-def test_diebold_mariano_of_equal_errors_says_nothing() -> None:
-    found = diebold_mariano(np.ones(10), np.ones(10), overlap=4)
-    assert (found.statistic, found.p_value, found.p_superior) == (0.0, 1.0, 1.0)
-
-
-def test_diebold_mariano_survives_a_variance_that_is_not_positive() -> None:
-    alternating = np.tile([1.0, 2.0], 10)
-    found = diebold_mariano(np.ones(20), alternating, overlap=2)
-    assert np.isfinite(found.statistic)
 
 
 @pytest.mark.parametrize(

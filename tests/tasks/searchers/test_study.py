@@ -2,36 +2,41 @@
 
 import itertools
 
+import numpy as np
 import pandas as pd
 import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
 
 from tasks.masks.mask import parse_mask, top_mask
 from tasks.searchers.evaluator import MaskEvaluator
-from tasks.searchers.journal import mend_journal
+from tasks.searchers.journal import open_journal
+from tasks.searchers.queue import StudyQueue
 from tasks.searchers.rungs import Entry, choose, pick_candidates, rank_correlation
 from tasks.searchers.space import decode, encode
-from tasks.searchers.study import Plan, pareto_front, run_study
+from tasks.searchers.study import Gauge, Plan, fully_measured, pareto_front, run_study
 from tasks.sections import Search
+from tests.tasks.searchers.synthetic import gauge_of, loss_table, study_on
 from tests.tiny import tiny_model, tiny_windows
 
 WINDOWS = tiny_windows(6)
+SAMPLERS = ["surrogate", "swap", "tpe", "nsga2", "random"]
 
 
 def plan(sizes=(1, 2), proposals=()):
-    costs = [kept / 5 for kept in range(6)]
     return Plan(
         name="study",
         num_blocks=5,
         sizes=list(sizes),
         proposals=list(proposals),
-        costs=costs,
+        costs=[kept / 5 for kept in range(6)],
         seed=3,
     )
 
 
-def run(tmp_path, options, the_plan=None, evaluator=None) -> pd.DataFrame:
+def gauge(options, the_plan=None, evaluator=None) -> Gauge:
     evaluator = evaluator or MaskEvaluator(tiny_model("qwen3"), WINDOWS)
-    return run_study(the_plan or plan(), options, evaluator, tmp_path / "journal.log", "search")
+    return Gauge(the_plan or plan(), options, evaluator)
 
 
 class Killed(Exception):
@@ -44,11 +49,11 @@ class DyingEvaluator(MaskEvaluator):
     calls = 0
     dies_at = 10**9
 
-    def error(self, mask):
+    def errors(self, masks):
         self.calls += 1
         if self.calls == self.dies_at:
             raise Killed
-        return super().error(mask)
+        return super().errors(masks)
 
 
 @pytest.mark.parametrize(
@@ -59,74 +64,166 @@ def test_every_mask_can_be_written_as_parameters(mask):
     assert decode(encode(mask, 5), 5) == mask
 
 
-def test_few_masks_are_all_measured_and_the_best_is_found(tmp_path):
-    trials = run(tmp_path, Search(exhaustive_limit=15))
-    assert set(trials["keep"].map(parse_mask)) == {
+@pytest.mark.parametrize("racing", [True, False])
+def test_few_masks_are_all_measured_and_the_best_is_found(racing):
+    trials = study_on(gauge(Search(exhaustive_limit=15, racing=racing)))
+    assert sorted(trials["keep"].map(parse_mask)) == sorted(
         mask for size in (1, 2) for mask in itertools.combinations(range(5), size)
-    }
+    )
     model = tiny_model("qwen3")
     best = trials.loc[trials["valid_mse"].idxmin()]
     again = MaskEvaluator(model.with_blocks(parse_mask(best["keep"])), WINDOWS)
     assert again.error(tuple(range(best["num_kept"]))) == pytest.approx(best["valid_mse"])
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
-def test_sampled_masks_have_wanted_sizes(tmp_path, sampler):
-    trials = run(tmp_path, Search(exhaustive_limit=0, trials=25, sampler=sampler))
-    assert len(trials) == 25
-    assert set(trials["num_kept"]) <= {1, 2}
+@pytest.fixture(scope="module")
+def raced() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same masks measured on 256 windows, raced and one by one."""
+    the_plan = plan([1, 2, 3], [("few_layer", (0, 1)), ("last", (4,))])
+    frames = []
+    for racing in (True, False):
+        evaluator = MaskEvaluator(tiny_model(), tiny_windows(256))
+        options = Search(racing=racing, heal_top=2, racing_alpha=0.4)
+        frames.append(study_on(gauge(options, the_plan, evaluator)))
+    return frames[0], frames[1]
 
 
-def test_proposals_come_first_and_keep_their_source(tmp_path):
+def test_a_race_stops_masks_and_says_after_how_many_windows(raced):
+    trials, whole = raced
+    assert (trials["windows"] < 256).any()
+    assert (whole["windows"] == 256).all()
+    exact = fully_measured(trials)
+    assert set(exact["windows"]) == {256}
+    assert set(trials["keep"][:2]) == {"0 1", "4"}
+    assert (trials["windows"][:2] == 256).all()  # proposals always count
+
+
+def test_what_the_race_measured_fully_has_the_same_error(raced):
+    trials, whole = raced
+    both = fully_measured(trials).merge(whole, on="keep", suffixes=("", "_whole"))
+    assert (both["valid_mse"] == both["valid_mse_whole"]).all()
+
+
+def test_front_and_candidates_of_a_race_are_fully_measured(raced):
+    trials, whole = raced
+    exact = set(fully_measured(trials)["keep"])
+    assert set(pareto_front(trials)["keep"]) <= exact
+    stopped = trials.assign(valid_mse=np.where(trials["windows"] < 256, 0.0, trials["valid_mse"]))
+    assert set(pareto_front(stopped)["keep"]) <= exact
+    pd.testing.assert_frame_equal(pareto_front(trials), pareto_front(whole))
+
+
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "gp"])
+def test_sampled_masks_have_wanted_sizes(sampler):
+    options = Search(exhaustive_limit=0, trials=12, sampler=sampler)
+    trials = study_on(gauge_of(loss_table(8, [2, 3], 0), options, num_blocks=8))
+    assert len(trials) == 12
+    assert set(trials["num_kept"]) <= {2, 3}
+    assert set(trials["source"]) == {sampler}
+
+
+def test_proposals_come_first_and_keep_their_source():
     proposals = [("few_layer", (0, 1)), ("removal_loss", (0, 1)), ("removal_loss", (3,))]
-    trials = run(tmp_path, Search(exhaustive_limit=0, trials=5), plan(proposals=proposals))
+    trials = study_on(
+        gauge(Search(exhaustive_limit=0, trials=5, sampler="random"), plan(proposals=proposals))
+    )
     assert list(trials["keep"][:2]) == ["0 1", "3"]
     assert list(trials["source"][:2]) == ["few_layer", "removal_loss"]
 
 
-def test_repeated_masks_are_measured_once(tmp_path):
-    evaluator = MaskEvaluator(tiny_model("qwen3"), WINDOWS)
-    trials = run(tmp_path, Search(exhaustive_limit=0, trials=40), evaluator=evaluator)
-    assert len(evaluator.memo) == trials["keep"].nunique() < 40
+def test_repeated_masks_are_measured_once():
+    evaluator = DyingEvaluator(tiny_model("qwen3"), WINDOWS)
+    options = Search(exhaustive_limit=0, trials=40, sampler="random", batch=1)
+    trials = study_on(gauge(options, evaluator=evaluator))
+    assert trials["keep"].nunique() == len(evaluator.memo) <= 15
+    values = trials.groupby("keep")["valid_mse"].nunique()
+    assert (values == 1).all()
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_the_search_ends_when_no_mask_is_left():
+    trials = study_on(gauge(Search(exhaustive_limit=0, trials=1000, sampler="swap", batch=4)))
+    assert trials["keep"].nunique() == 15
+    assert len(trials) <= 16
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("dies_at", [1, 3, 14, 27])
 def test_a_killed_study_resumed_gives_the_same_trials(tmp_path, dies_at, sampler):
-    options = Search(exhaustive_limit=0, trials=30, sampler=sampler)
-    the_plan = plan(proposals=[("few_layer", (0, 1)), ("even", (0, 4))])
-    whole = run(tmp_path / "a", options, the_plan)
-    dying = DyingEvaluator(tiny_model("qwen3"), WINDOWS)
-    dying.dies_at = dies_at
+    options = Search(exhaustive_limit=0, trials=30, sampler=sampler, batch=4)
+    table = loss_table(9, [2, 3], 0)
+    proposals = [("few_layer", (0, 1)), ("even", (0, 4, 8))]
+
+    def fresh() -> Gauge:
+        return gauge_of(table, options, num_blocks=9, proposals=proposals)
+
+    whole = study_on(fresh())
+    dying = fresh()
+    evaluator = DyingEvaluator(tiny_model(blocks=2), tiny_windows(2))
+    evaluator.memo, evaluator.dies_at = dict(table), dies_at
     with pytest.raises(Killed):
-        run(tmp_path / "b", options, the_plan, dying)
-    pd.testing.assert_frame_equal(run(tmp_path / "b", options, the_plan), whole)
+        study_on(Gauge(dying.plan, options, evaluator), open_journal(tmp_path / "journal.log"))
+    resumed = study_on(fresh(), open_journal(tmp_path / "journal.log"))
+    pd.testing.assert_frame_equal(resumed, whole)
+
+
+def test_an_exhaustive_search_killed_in_a_race_gives_the_same_trials(tmp_path):
+    options = Search(heal_top=1)
+    whole = study_on(gauge(options))
+
+    class DyingRace(MaskEvaluator):
+        def measure(self, masks, index):
+            if len(masks[-1]) == 2:
+                raise Killed
+            return super().measure(masks, index)
+
+    with pytest.raises(Killed):
+        study_on(
+            gauge(options, evaluator=DyingRace(tiny_model("qwen3"), WINDOWS)),
+            open_journal(tmp_path / "journal.log"),
+        )
+    resumed = study_on(gauge(options), open_journal(tmp_path / "journal.log"))
+    pd.testing.assert_frame_equal(resumed, whole)
 
 
 def test_a_torn_journal_costs_one_record_and_not_the_study(tmp_path):
-    options = Search(exhaustive_limit=0, trials=20)
-    whole = run(tmp_path / "a", options)
-    path = tmp_path / "a/journal.log"
-    content = path.read_bytes()
-    for cut in range(len(content) // 2, len(content), len(content) // 11):
+    options = Search(exhaustive_limit=0, trials=12, sampler="swap")
+    table = loss_table(8, [2], 0)
+
+    def run(folder):
+        return study_on(
+            gauge_of(table, options, num_blocks=8), open_journal(folder / "journal.log")
+        )
+
+    whole = run(tmp_path / "a")
+    content = (tmp_path / "a/journal.log").read_bytes()
+    for cut in range(len(content) // 3, len(content), len(content) // 7):
         folder = tmp_path / str(cut)
         folder.mkdir()
         (folder / "journal.log").write_bytes(content[:cut])
-        pd.testing.assert_frame_equal(run(folder, options), whole)
-        pd.testing.assert_frame_equal(run(folder, options), whole)
+        pd.testing.assert_frame_equal(run(folder), whole)
+        pd.testing.assert_frame_equal(run(folder), whole)
 
 
-def test_mending_a_whole_journal_changes_nothing(tmp_path):
-    path = tmp_path / "journal.log"
-    path.write_bytes(b'{"a": 1}\n{"b": 2}\n')
-    assert mend_journal(path) == 0
-    path.write_bytes(b'{"a": 1}\n{"b"')
-    assert mend_journal(path) == 4
-    assert path.read_bytes() == b'{"a": 1}\n'
+def test_costs_are_those_of_the_first_start():
+    storage = InMemoryStorage()
+    options = Search(exhaustive_limit=15)
+    first = study_on(gauge(options), storage)
+    measured_anew = Plan(**(vars(plan()) | {"costs": [9.0] * 6}))
+    queue = StudyQueue.create(storage, "study")
+    again = run_study(gauge(options, measured_anew), queue, "search")
+    pd.testing.assert_frame_equal(again, first)
 
 
-def test_the_front_holds_what_nothing_beats(tmp_path):
-    trials = run(tmp_path, Search(exhaustive_limit=15))
+def test_every_slot_has_one_complete_trial():
+    storage = InMemoryStorage()
+    study_on(gauge(Search(exhaustive_limit=0, trials=14, sampler="surrogate")), storage)
+    trials = StudyQueue(storage, "study").trials()
+    assert [trial.user_attrs["slot"] for trial in trials] == list(range(14))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+
+
+def test_the_front_holds_what_nothing_beats():
+    trials = study_on(gauge(Search(exhaustive_limit=15)))
     front = pareto_front(trials)
     assert front["cost"].is_monotonic_increasing
     assert front["valid_mse"].is_monotonic_decreasing

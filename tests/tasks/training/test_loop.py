@@ -188,6 +188,19 @@ def test_activation_checkpointing_changes_nothing_but_memory(tmp_path):
         torch.testing.assert_close(a, b)
 
 
+def test_hidden_states_are_matched_under_activation_checkpointing_too(tmp_path):
+    def taught() -> Student:
+        one = student(steps=4, distillation=0.5, keep=(0, 2))
+        one.hidden, one.matched = 1.0, (0, 4)
+        return one
+
+    plain, saving, teacher = taught(), taught(), tiny_model(seed=1)
+    tiny_loop(tmp_path / "a", [plain], teacher=teacher).run()
+    tiny_loop(tmp_path / "b", [saving], teacher=teacher, activation_checkpointing=True).run()
+    for a, b in zip(weights(plain), weights(saving), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_the_learning_rate_warms_up_and_decays_to_a_hundredth():
     rates = [learning_rate_at(s, steps=100, peak=1.0, warmup_share=0.1) for s in range(1, 101)]
     assert rates[9] == 1.0

@@ -1,0 +1,141 @@
+"""The study: a preset run for every seed, horizon and share, and one table of all results.
+
+Every cell is a workspace of its own that shares the project's cache, so what two cells have in
+common (pretraining, training) is made once; a stopped study goes on where it was.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from flows import dvc
+from flows.errors import FlowError
+from flows.workspace import renew_workspace
+from tasks.artifacts import Evaluation, write_atomically, write_csv, write_text
+from tasks.figures.study import draw_study
+from tasks.figures.style import to_png
+from tasks.metrics.study import CAPS, markdown_of, share_table, task_row, task_table
+from tasks.params import Params, load_params, load_preset
+from tasks.sections import Study
+
+FOLDER: Final = Path("data/studies")
+
+Refresh = Callable[[Path], tuple[bool, str]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the preset."""
+
+    seed: int
+    horizon: int
+    share: float
+
+    @property
+    def name(self) -> str:
+        """The folder of its workspace, for example "h96-s0-k25"."""
+        return f"h{self.horizon}-s{self.seed}-k{round(100 * self.share)}"
+
+
+def cells_of(study: Study) -> Iterator[Cell]:
+    """All cells, the ones of one seed and horizon together."""
+    for seed in study.seeds:
+        for horizon in study.horizons:
+            for share in study.shares:
+                yield Cell(seed, horizon, share)
+
+
+def cell_workspace(project: Path, name: str, study: Study, cell: Cell) -> Path:
+    """Makes or renews the workspace of one cell. Raises ParamsError or FlowError."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["seed"] = cell.seed
+        content["windows"]["horizon"] = cell.horizon
+        content.setdefault("search", {})["shares"] = [cell.share]
+        if study.models is not None:
+            _only_models(content["run"], study.models)
+
+    content = load_preset(project / "params.yaml", study.preset, change)
+    return renew_workspace(project, f"study-{name}/{cell.name}", content)
+
+
+def _only_models(run: dict[str, Any], names: list[str]) -> None:
+    """Takes the models that are not named from the graph, and pretraining that nobody needs."""
+    absent = sorted(set(names) - set(run["models"]))
+    if absent:
+        raise FlowError(f"a study's models must be in its preset's run.models; {absent[0]} is not")
+    run["models"] = {name: base for name, base in run["models"].items() if name in names}
+    needed = set(run["models"].values())
+    run["pretrain"] = {m: mix for m, mix in run.get("pretrain", {}).items() if m in needed}
+
+
+def run_study(project: Path, name: str, refresh: Refresh) -> pd.DataFrame:
+    """Runs what is stale of every cell and writes data/studies/NAME after each of them.
+
+    Args:
+        project: the folder with params.yaml.
+        name: an entry of `studies`.
+        refresh: brings one workspace up to date; returns whether it could, and a message.
+
+    Returns:
+        One row per dataset, model, horizon, seed and share.
+
+    Raises:
+        ParamsError: params.yaml is not valid.
+        FlowError: there is no such study, or a cell failed (the others were run).
+    """
+    study = _find(load_params(project / "params.yaml"), name)
+    failed: list[str] = []
+    rows: list[dict[str, object]] = []
+    for cell in cells_of(study):
+        root = cell_workspace(project, name, study, cell)
+        is_done, message = refresh(root)
+        if not is_done:
+            failed.append(f"{cell.name}: {message}")
+        rows += read_cell(root, cell)
+        if rows:
+            write_study(project / FOLDER / name, pd.DataFrame(rows))
+    if failed:
+        raise FlowError(f"{len(failed)} runs of the study {name} failed; first: {failed[0]}")
+    dvc.track(project, project / FOLDER / name)
+    return pd.DataFrame(rows)
+
+
+def _find(params: Params, name: str) -> Study:
+    if name not in params.studies:
+        known = ", ".join(params.studies) or "none"
+        raise FlowError(f"params.yaml: there is no study {name!r}; studies: {known}")
+    return params.studies[name]
+
+
+def read_cell(root: Path, cell: Cell) -> list[dict[str, object]]:
+    """The rows of all pairs of a cell that were evaluated."""
+    params = load_params(root / "params.yaml")
+    place = {"horizon": cell.horizon, "seed": cell.seed, "share": cell.share}
+    names = [(dataset, model) for dataset in params.run.datasets for model in params.run.models]
+    paths = [root / "evaluation" / dataset / model / "evaluation.json" for dataset, model in names]
+    return [task_row(Evaluation.read(path), place) for path in paths if path.is_file()]
+
+
+def write_study(folder: Path, rows: pd.DataFrame) -> None:
+    """Writes tasks.csv, table.csv, table.md and figure.png."""
+    shares = share_table(rows)
+    write_csv(folder / "tasks.csv", rows)
+    write_csv(folder / "table.csv", shares)
+    parts = [markdown_of(shares)]
+    parts += [
+        f"At most {cap:.0%} of the blocks, means over the seeds:\n\n"
+        + markdown_of(task_table(rows, cap))
+        for cap in CAPS
+        if (rows["kept"] <= cap * rows["blocks"] + 1e-9).any()
+    ]
+    write_text(folder / "table.md", "\n".join(parts))
+    picture = to_png(draw_study(rows, max(CAPS)))
+    write_atomically(folder / "figure.png", lambda path: _write_bytes(path, picture))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

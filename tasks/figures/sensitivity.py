@@ -1,0 +1,55 @@
+"""Tables of how the scores move: with the calibration windows, and with their own options."""
+
+from tasks.figures.numbers import ABSENT, format_blocks
+from tasks.figures.tables import Table
+from tasks.score_artifacts import CalibrationSensitivity, CalibrationSetting, OptionChange
+
+
+def calibration_table(sensitivity: CalibrationSensitivity) -> Table:
+    """Kendall's tau of every score between draws of windows.
+
+    The run's own windows against every other draw, then few windows against many of one draw.
+    """
+    settings, agreement = sensitivity.settings, sensitivity.agreement
+    pairs = [(0, other) for other in range(1, len(settings))]
+    for draw in dict.fromkeys(one.draw for one in settings[1:]):
+        same = [place for place, one in enumerate(settings) if place and one.draw == draw]
+        few = min(same, key=lambda place: settings[place].windows)
+        many = max(same, key=lambda place: settings[place].windows)
+        if settings[few].windows < settings[many].windows:
+            pairs.append((few, many))
+    rows = [
+        [
+            f"{_told(settings[a])}{' (this run)' if a == 0 else ''} against {_told(settings[b])}",
+            *(_tau(table[a][b]) for table in agreement.values()),
+        ]
+        for a, b in pairs
+    ]
+    return Table(headers=["windows", *(name.replace("_", " ") for name in agreement)], rows=rows)
+
+
+def option_table(changes: list[OptionChange]) -> Table:
+    """What each option of `few_layer`, changed alone, does to order and automatic count."""
+    rows = [
+        [
+            change.option,
+            ", ".join(change.value) or "none"
+            if isinstance(change.value, list)
+            else str(change.value),
+            _tau(change.agreement),
+            str(change.count),
+            format_blocks(change.keep),
+        ]
+        for change in changes
+    ]
+    marked = frozenset(place for place, change in enumerate(changes) if change.is_own)
+    headers = ["option", "value", "Kendall's tau", "automatic count", "its blocks"]
+    return Table(headers=headers, rows=rows, numeric_from=2, marked=marked)
+
+
+def _told(setting: CalibrationSetting) -> str:
+    return f"{setting.windows:,} {setting.draw}"
+
+
+def _tau(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.2f}"

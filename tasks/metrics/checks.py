@@ -1,0 +1,65 @@
+"""What a verdict rests on: a full model that was trained out, and series that stay as they were."""
+
+from dataclasses import dataclass
+
+from tasks.artifacts import Profile, TrainingSummary
+from tasks.training.convergence import was_improving
+
+STATIONARY_P_VALUE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Was the full model of the verdict still improving when its training ended?"""
+
+    still_improving: bool
+    late_change: float | None  # of its validation error over the last evaluations, relative
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stationarity:
+    """How many of the tested series look stationary in the training range."""
+
+    stationary: int
+    tested: int
+
+    @property
+    def share(self) -> float | None:
+        """Of the tested series; None where none could be tested."""
+        return self.stationary / self.tested if self.tested else None
+
+
+def fit_of(full: TrainingSummary, extra: TrainingSummary, *, extra_is_better: bool) -> Fit:
+    """Whether the verdict compares with an under-fitted model, and why in a few words.
+
+    Args:
+        full: the training of the full model.
+        extra: its extra tuning, as long as the pruned model's.
+        extra_is_better: the extra tuning lowered the validation error, so the verdict compares
+            with its result; where it did not, the full model was trained out.
+    """
+    if extra_is_better:
+        last, what = extra, "extra tuning"
+    else:
+        last, what = full, "training"
+    change = last.late_change
+    fell = "" if change is None else f", its validation error changing by {change:+.1%} at the end"
+    if not extra_is_better and extra.steps_run:
+        text = f"{extra.steps_run} more steps did not lower the full model's validation error"
+        return Fit(still_improving=False, late_change=change, text=text)
+    if was_improving(last):
+        text = (
+            f"the full model was still improving when its {what} ended{fell}: the verdict "
+            "compares with an under-fitted model"
+        )
+        return Fit(still_improving=True, late_change=change, text=text)
+    text = f"the full model was no longer improving when its {what} ended{fell}"
+    return Fit(still_improving=False, late_change=change, text=text)
+
+
+def stationarity_of(profile: Profile) -> Stationarity:
+    """Counts the augmented Dickey-Fuller tests of the profile with p below 0.05."""
+    tested = [one.adf_p_value for one in profile.channels if one.adf_p_value is not None]
+    below = sum(p_value < STATIONARY_P_VALUE for p_value in tested)
+    return Stationarity(stationary=below, tested=len(tested))

@@ -1,0 +1,120 @@
+"""The study's tables: one row per task, and the share of tasks in which pruning keeps its promise.
+
+A task is one dataset, model, horizon and seed. "At most 30 %" takes, of the sizes searched that
+keep at most that share of the blocks, the one with the lowest validation error.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from tasks.artifacts import Evaluation
+
+CAPS = (0.3, 0.5)  # of the blocks
+MARGIN = 0.02  # of the full model's error
+TASK = ["dataset", "model", "horizon", "seed"]
+RIVALS = ("random", "first", "even", "scratch")
+
+
+def task_row(evaluation: Evaluation, place: Mapping[str, object]) -> dict[str, object]:
+    """One row of the study: test MSE of the full and the pruned model and of every control.
+
+    Args:
+        evaluation: of one dataset and model.
+        place: the columns that say where it comes from: horizon, seed, share.
+    """
+    errors = {name: one.mse for name, one in evaluation.controls.items()}
+    drawn = [errors.pop(name) for name in list(errors) if name.startswith("random_")]
+    return {
+        "dataset": evaluation.dataset,
+        "model": evaluation.model,
+        **place,
+        "blocks": evaluation.layers_full,
+        "kept": evaluation.layers_kept,
+        "keep": " ".join(map(str, evaluation.keep)),
+        "valid_pruned": evaluation.valid_mse["pruned"],
+        "zero_shot": None if evaluation.zero_shot is None else evaluation.zero_shot.mse,
+        "full": evaluation.full.mse,
+        "pruned": evaluation.pruned.mse,
+        "difference": evaluation.difference,
+        "low": evaluation.interval[0],
+        "high": evaluation.interval[1],
+        "verdict": evaluation.verdict,
+        "random": float(np.mean(drawn)),
+        "random_best": min(drawn),
+        "random_worst": max(drawn),
+        **errors,
+        "selection_adds": evaluation.selection_adds,
+        "advice": evaluation.recommendation,
+    }
+
+
+def best_within(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
+    """Of every task the row of the best size, by validation, that keeps at most this share."""
+    small = rows[rows["kept"] <= cap * rows["blocks"] + 1e-9]
+    best = small.sort_values(["valid_pruned", "kept"], kind="stable").drop_duplicates(TASK)
+    return best.sort_values(TASK, kind="stable").reset_index(drop=True)
+
+
+def share_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFrame:
+    """Per model and cap the number of tasks and, of them, the shares in which it holds.
+
+    `within_margin` and `no_worse` compare test errors as they are (margin 2 % and 0);
+    `proven` counts the verdicts superior and non-inferior, before any correction for their number.
+    `beats_X` is the share in which the pruned model's test error is below the control's.
+    """
+    table = []
+    for cap in caps:
+        for model, group in best_within(rows, cap).groupby("model", sort=False):
+            shares = {f"beats_{name}": (group["pruned"] < group[name]).mean() for name in RIVALS}
+            table.append(
+                {
+                    "model": model,
+                    "cap": cap,
+                    "tasks": len(group),
+                    "kept": (group["kept"] / group["blocks"]).mean(),
+                    "difference": group["difference"].mean(),
+                    "within_margin": (group["difference"] <= MARGIN).mean(),
+                    "no_worse": (group["difference"] <= 0).mean(),
+                    "proven": group["verdict"].isin(["superior", "non-inferior"]).mean(),
+                    **shares,
+                    "selection_adds": group["selection_adds"].mean(),
+                }
+            )
+    return pd.DataFrame(table)
+
+
+def task_table(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
+    """Means over the seeds, one row per model, horizon and dataset, at most `cap` of the blocks."""
+    chosen = best_within(rows, cap)
+    columns = ["zero_shot", "full", "pruned", "difference", "random", "scratch", "linear"]
+    means = chosen.groupby(["model", "horizon", "dataset"], sort=False)[columns].mean()
+    return means.reset_index()
+
+
+def markdown_of(table: pd.DataFrame) -> str:
+    """The table in Markdown; errors with three decimals, shares and differences in percent."""
+    percent = {"cap", "kept", "difference"} | {
+        name for name in table.columns if name.startswith("beats_")
+    }
+    percent |= {"within_margin", "no_worse", "proven", "selection_adds"}
+    lines = ["| " + " | ".join(name.replace("_", " ") for name in table.columns) + " |"]
+    lines.append("|" + "---|" * len(table.columns))
+    for row in table.itertuples(index=False):
+        cells = [
+            _cell(value, is_percent=name in percent, is_signed=name == "difference")
+            for name, value in zip(table.columns, row, strict=True)
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object, *, is_percent: bool, is_signed: bool) -> str:
+    if isinstance(value, float):
+        if np.isnan(value):
+            return "-"
+        if is_percent:
+            return f"{100 * value:+.1f} %" if is_signed else f"{100 * value:.0f} %"
+        return f"{value:.3f}"
+    return str(value)

@@ -1,0 +1,40 @@
+"""What the search's settings may be: its samplers, and where its study lives."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+SamplerName = Literal["surrogate", "swap", "tpe", "gp", "nsga2", "random"]
+
+STORAGE_VARIABLE = "FEWLAYERS_SEARCH_STORAGE"
+SECRETS = (
+    (re.compile(r"(://[^/@:\s]*):[^/\s]*@"), r"\1:***@"),  # user:password@host
+    (re.compile(r"(?i)(passw(?:or)?d=)[^&\s'\"]+"), r"\1***"),
+)
+
+
+def hide_passwords(text: str) -> str:
+    """The text with the passwords of the URLs in it replaced by ***."""
+    for pattern, shown in SECRETS:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def check_storage(value: str) -> str:
+    """The setting, if it may stand in params.yaml. Raises ValueError."""
+    if value in {"journal", "env"}:
+        return value
+    if hide_passwords(value) != value:
+        raise ValueError(
+            f"a URL in params.yaml must not hold a password; put the URL into the environment "
+            f"variable {STORAGE_VARIABLE} and set this to env"
+        )
+    if "://" not in value:
+        raise ValueError(
+            "must be journal, env or a database's URL such as postgresql://user@host/database"
+        )
+    return value
+
+
+Storage = Annotated[str, AfterValidator(check_storage)]

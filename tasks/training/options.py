@@ -1,0 +1,51 @@
+"""Healing options: the name in params.yaml taken apart into what a student does."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.sections_healing import Healing
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealingOption:
+    """How one pruned model is healed.
+
+    Attributes:
+        name: as in `healing.options`.
+        distillation: share of the loss that asks for the teacher's forecast.
+        hidden: weight of the distance to the teacher's hidden states.
+        matched: the teacher's state a kept block is to reach: the one after the same block
+            (`own`), or the one after the cut that follows it (`cut`), which the next kept block
+            used to get.
+        trained: which parameters change.
+        rounds: prune-heal rounds; 1 prunes at once.
+        seam_repair: whether every cut is repaired in closed form before the first step.
+    """
+
+    name: str
+    distillation: float = 0.0
+    hidden: float = 0.0
+    matched: Literal["own", "cut"] = "own"
+    trained: Literal["all", "kept_blocks", "head_and_last"] = "all"
+    rounds: int = 1
+    seam_repair: bool = False
+
+
+def healing_option(name: str, healing: Healing) -> HealingOption:
+    """The option of a name that `healing.options` may hold, for example "iterative+distilled"."""
+    parts = name.split("+")
+    has_states = any(part in parts for part in ("hidden", "hidden_cut"))
+    trained: Literal["all", "kept_blocks", "head_and_last"] = "all"
+    if "kept_only" in parts:
+        trained = "kept_blocks"
+    elif "head_last" in parts:
+        trained = "head_and_last"
+    return HealingOption(
+        name=name,
+        distillation=healing.distillation if has_states or "distilled" in parts else 0.0,
+        hidden=healing.hidden if has_states else 0.0,
+        matched="cut" if "hidden_cut" in parts else "own",
+        trained=trained,
+        rounds=healing.rounds if "iterative" in parts else 1,
+        seam_repair=healing.seam_repair,
+    )

@@ -1,0 +1,104 @@
+"""The study: cells with their own parameters, one table, and what failed does not stop the rest."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows import dvc
+from flows.environment import stage_environment
+from flows.errors import FlowError
+from flows.study import FOLDER, Cell, cells_of, run_study
+from tasks.errors import FewlayersError
+from tasks.params import load_params
+from tests.flows.support import Workspace
+
+STAGE = '''
+"""Writes an evaluation whose numbers follow from params.yaml."""
+import json, pathlib, re
+
+text = pathlib.Path("params.yaml").read_text()
+seed = int(re.search(r"^seed: (.*)", text, re.M)[1])
+share = float(re.search(r"shares:\\n *- (.*)", text)[1])
+if (pathlib.Path("tasks") / f"fail-{seed}").exists():
+    raise SystemExit("error: told to fail")
+one = {"mse": 1.0 + share, "mae": 1.0, "mase": None}
+made = {
+    "dataset": "demo", "model": "tiny", "family": "tsfm", "backbone_label": "gpt2",
+    "num_windows": 9, "missing_points": 0, "layers_full": 12, "layers_kept": int(12 * share),
+    "keep": list(range(int(12 * share))), "full": one, "full_is": "full", "full_untuned": one,
+    "zero_shot": None, "pruned": one, "verdict": "inconclusive", "margin": 0.02, "p_value": 0.5,
+    "controls": {name: one for name in
+                 ("random_0", "random_1", "first", "even", "scratch", "linear")},
+    "p_superior": 0.5, "difference": 0.0, "interval": [-0.1, 0.1], "block_length": 3,
+    "selection_adds": False, "valid_mse": {"pruned": 1.0}, "reason": "none",
+    "recommendation": "keep the full one",
+}
+path = pathlib.Path("evaluation/demo/tiny/evaluation.json")
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(json.dumps(made))
+'''
+GRAPH = """
+stages:
+  evaluate:
+    cmd: python -m tasks.make
+    params: [seed, search]
+    outs: [evaluation]
+"""
+STUDIES = """
+presets:
+  small: {run: {datasets: [demo], models: {tiny: none}}}
+studies:
+  two: {preset: small, seeds: [0, 1], horizons: [8], shares: [0.25, 0.5]}
+"""
+
+
+@pytest.fixture
+def project(workspace: Workspace) -> Workspace:
+    workspace.write("params.yaml", workspace.read("params.yaml") + STUDIES)
+    workspace.write("dvc.yaml", GRAPH)
+    (workspace.root / "tasks").mkdir()
+    workspace.write("tasks/make.py", STAGE)
+    return workspace
+
+
+def reproduce(root: Path) -> tuple[bool, str]:
+    """Brings a cell up to date with the real dvc, without a server."""
+    try:
+        dvc.reproduce(root, "evaluate", environment=stage_environment(1), on_line=print)
+    except FewlayersError as error:
+        return False, str(error)
+    return True, "done"
+
+
+def test_every_cell_has_its_parameters_and_its_rows(project: Workspace) -> None:
+    rows = run_study(project.root, "two", reproduce)
+    assert list(rows["seed"]) == [0, 0, 1, 1]
+    assert list(rows["kept"]) == [3, 6, 3, 6]
+    params = load_params(project.root / ".state/presets/study-two/h8-s1-k50/params.yaml")
+    assert (params.seed, params.search.shares, params.windows.horizon) == (1, [0.5], 8)
+    folder = project.root / FOLDER / "two"
+    assert {path.name for path in folder.iterdir()} == {
+        "tasks.csv", "table.csv", "table.md", "figure.png",
+    }  # fmt: skip
+    assert len(pd.read_csv(folder / "tasks.csv")) == 4
+    assert (project.root / FOLDER / "two.dvc").is_file()
+
+
+def test_a_failed_cell_is_named_and_the_others_are_kept(project: Workspace) -> None:
+    project.write("tasks/fail-0", "")
+    with pytest.raises(FlowError, match=r"2 runs of the study two failed; first: h8-s0-k25.*told"):
+        run_study(project.root, "two", reproduce)
+    rows = pd.read_csv(project.root / FOLDER / "two" / "tasks.csv")
+    assert list(rows["seed"]) == [1, 1]
+
+
+def test_unknown_study_is_named(project: Workspace) -> None:
+    with pytest.raises(FlowError, match="there is no study 'three'; studies: two"):
+        run_study(project.root, "three", reproduce)
+
+
+def test_cells_are_all_combinations(project: Workspace) -> None:
+    study = load_params(project.root / "params.yaml").studies["two"]
+    assert list(cells_of(study))[1] == Cell(seed=0, horizon=8, share=0.5)
+    assert Cell(0, 8, 0.25).name == "h8-s0-k25"

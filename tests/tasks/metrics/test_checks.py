@@ -1,0 +1,49 @@
+"""What a verdict rests on: a full model that was trained out, and stationary series."""
+
+import pytest
+
+from tasks.artifacts import TrainingSummary
+from tasks.metrics.checks import fit_of, stationarity_of
+from tests.tasks.figures.made_up_run import made_up_profile, made_up_training
+
+
+def training(late_change: float, **changes: object) -> TrainingSummary:
+    return made_up_training(0.5).model_copy(update={"late_change": late_change, **changes})
+
+
+def test_extra_tuning_that_was_still_improving_is_an_under_fitted_model() -> None:
+    found = fit_of(training(0.0), training(-0.03), extra_is_better=True)
+    assert (found.still_improving, found.late_change) == (True, -0.03)
+    assert "still improving when its extra tuning ended" in found.text
+    assert "changing by -3.0%" in found.text
+    assert "under-fitted" in found.text
+
+
+def test_extra_tuning_that_levelled_off_is_none() -> None:
+    found = fit_of(training(-0.2), training(-0.001), extra_is_better=True)
+    assert not found.still_improving
+    assert "no longer improving when its extra tuning ended" in found.text
+
+
+def test_extra_tuning_that_found_nothing_better_speaks_for_the_full_model() -> None:
+    found = fit_of(training(-0.2), training(-0.1, steps_run=300), extra_is_better=False)
+    assert (found.still_improving, found.late_change) == (False, -0.2)
+    assert "300 more steps did not lower" in found.text
+
+
+@pytest.mark.parametrize(("change", "expected"), [(-0.2, True), (0.0, False)])
+def test_without_extra_steps_the_training_itself_decides(change: float, expected: bool) -> None:
+    found = fit_of(training(change), training(0.0, steps_run=0), extra_is_better=False)
+    assert found.still_improving == expected
+    assert "when its training ended" in found.text
+
+
+def test_stationarity_counts_the_tested_series() -> None:
+    found = stationarity_of(made_up_profile("demo"))
+    assert (found.stationary, found.tested) == (4, 7)
+    assert found.share == pytest.approx(4 / 7)
+
+
+def test_without_tested_series_there_is_no_share() -> None:
+    profile = made_up_profile("demo").model_copy(update={"channels": []})
+    assert stationarity_of(profile).share is None

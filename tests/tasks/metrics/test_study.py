@@ -1,0 +1,50 @@
+"""Tables of the study from rows with known answers."""
+
+import pandas as pd
+import pytest
+
+from tasks.metrics.study import best_within, markdown_of, share_table, task_table
+
+
+def row(dataset: str, share: float, kept: int, **changes: object) -> dict[str, object]:
+    plain: dict[str, object] = {
+        "dataset": dataset, "model": "m", "horizon": 96, "seed": 0, "share": share, "blocks": 12,
+        "kept": kept, "valid_pruned": 1.0, "zero_shot": None, "full": 1.0, "pruned": 1.0,
+        "difference": 0.0, "verdict": "inconclusive", "random": 1.1, "first": 1.1, "even": 1.1,
+        "scratch": 1.1, "linear": 2.0, "selection_adds": False,
+    }  # fmt: skip
+    return plain | changes
+
+
+ROWS = pd.DataFrame(
+    [
+        row("a", 0.25, 3, pruned=1.01, difference=0.01, valid_pruned=1.2),
+        row("a", 0.5, 6, pruned=0.9, difference=-0.1, valid_pruned=1.1, verdict="superior"),
+        row("b", 0.25, 3, pruned=1.2, difference=0.2, valid_pruned=1.3),
+        row("b", 0.5, 6, pruned=1.3, difference=0.3, valid_pruned=1.4, selection_adds=True),
+    ]
+)
+
+
+def test_best_size_is_chosen_by_validation_within_the_cap() -> None:
+    assert list(best_within(ROWS, 0.3)["kept"]) == [3, 3]
+    assert list(best_within(ROWS, 0.5)["kept"]) == [6, 3]
+
+
+def test_shares_count_tasks() -> None:
+    small, half = share_table(ROWS).to_dict("records")
+    assert (small["tasks"], small["within_margin"], small["no_worse"]) == (2, 0.5, 0.0)
+    assert (half["within_margin"], half["no_worse"], half["proven"]) == (0.5, 0.5, 0.5)
+    assert (half["beats_random"], half["beats_scratch"], half["selection_adds"]) == (0.5, 0.5, 0)
+    assert half["difference"] == pytest.approx(0.05)
+
+
+def test_task_table_has_means_over_seeds() -> None:
+    again = ROWS.assign(seed=1, pruned=ROWS["pruned"] + 0.02)
+    table = task_table(pd.concat([ROWS, again]), 0.3)
+    assert list(table["pruned"]) == pytest.approx([1.02, 1.21])
+
+
+def test_markdown_shows_percent_where_it_is_a_share() -> None:
+    text = markdown_of(share_table(ROWS, (0.3,)))
+    assert "| 30 % | 2 | 25 % | +10.5 % | 50 % | 0 % |" in text

@@ -1,0 +1,112 @@
+"""The instrumented pass against its definitions, computed the slow way."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.models.native import Trace
+from tasks.scorers.activations import Activations, collect, linear_cka, query_diversity
+from tests.tiny import CONTEXT, tiny_model, tiny_windows
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model("qwen3")
+
+
+@pytest.fixture(scope="module")
+def contexts():
+    return tiny_windows(10)[:, :CONTEXT]
+
+
+def test_trace_holds_the_state_before_and_after_every_block(model, contexts):
+    with torch.no_grad():
+        hidden = model.trace(contexts).hidden
+        shallow = model.with_blocks([0, 1]).trace(contexts).hidden
+    assert hidden.shape == (6, 10, 4, 16)
+    torch.testing.assert_close(hidden[:3], shallow)
+
+
+def test_statistics_are_means_over_tokens_whatever_the_batches(model, contexts):
+    with torch.no_grad():
+        states = model.trace(contexts).hidden.double()
+    whole, parts = collect(model, contexts, 10), collect(model, contexts, 3)
+    for a in range(6):
+        for b in range(6):
+            cosine = torch.cosine_similarity(states[a], states[b], dim=-1)
+            angle = cosine.clamp(-1, 1).arccos() / math.pi
+            assert whole.cosine[a, b] == pytest.approx(float(cosine.mean()), abs=1e-6)
+            assert whole.angles.mean(0)[a, b] == pytest.approx(float(angle.mean()), abs=1e-4)
+            assert whole.last_angles[3, a, b] == pytest.approx(float(angle[3, -1]), abs=1e-4)
+    for name in ("cosine", "diversity", "cka", "last_angles"):
+        np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), atol=1e-6)
+
+
+def test_some_windows_are_measured_as_if_alone(model, contexts):
+    rows = torch.tensor([7, 0, 4])
+    part, alone = collect(model, contexts, 4).subset(rows), collect(model, contexts[rows], 4)
+    for name in ("cosine", "diversity", "cka", "angles"):
+        np.testing.assert_allclose(getattr(part, name), getattr(alone, name), atol=1e-6)
+    joined = Activations.join([part, alone])
+    assert joined.cosines.shape == (6, 6, 6)
+    np.testing.assert_array_equal(joined.means[3:], alone.means)
+
+
+def slow_diversity(attention):
+    """V of one attention matrix [N, N], pair by pair."""
+    size, total = len(attention), 0.0
+    for p in range(size):
+        for q in range(size):
+            if p != q:
+                shared = min(p, q) + 1
+                total += float(
+                    torch.cosine_similarity(attention[p, :shared], attention[q, :shared], dim=0)
+                )
+    return 1 - total / (size * (size - 1))
+
+
+def test_query_diversity_equals_the_definition():
+    rows = torch.rand(2, 3, 2, 5, 5, dtype=torch.float64).tril()
+    attention = rows / rows.sum(-1, keepdim=True)
+    expected = [
+        [np.mean([slow_diversity(attention[b, i, h]) for h in range(2)]) for i in range(3)]
+        for b in range(2)
+    ]
+    trace = Trace(torch.zeros(3, 3, 5, 4), attention)
+    np.testing.assert_allclose(query_diversity(trace).numpy(), expected, rtol=1e-9)
+
+
+def test_hidden_attention_falls_back_to_tokens():
+    hidden = torch.randn(3, 2, 4, 8)
+    values = query_diversity(Trace(hidden, None))
+    first = torch.cosine_similarity(hidden[1, :, :, None], hidden[1, :, None], dim=-1)
+    off = (first.sum((1, 2)) - 4) / 12
+    np.testing.assert_allclose(values[0].numpy(), 1 - off.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", [None, torch.ones(2, 3, 2, 1, 1)])
+def test_one_token_has_no_diversity(attention):
+    values = query_diversity(Trace(torch.randn(3, 3, 1, 8), attention))
+    assert torch.equal(values, torch.zeros(2, 3, dtype=torch.float64))
+
+
+def test_linear_cka_ignores_rotation_and_scale():
+    states = torch.randn(1, 30, 6, dtype=torch.float64)
+    rotation = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64)).Q
+    other = torch.randn(1, 30, 6, dtype=torch.float64)
+    cka = linear_cka(torch.cat([states, 3 * states @ rotation + 1, other]))
+    assert float(cka[0, 1]) == pytest.approx(1)
+    assert float(cka[0, 2]) < 0.9
+
+
+@pytest.mark.parametrize("num_windows", [4, 30])
+def test_linear_cka_equals_its_definition_for_few_and_for_many_windows(num_windows):
+    states = torch.randn(3, num_windows, 6, dtype=torch.float64)
+    cka = linear_cka(states)
+    x, y = (one - one.mean(0) for one in (states[0], states[2]))
+    norm = torch.linalg.norm
+    expected = norm(x.T @ y) ** 2 / (norm(x.T @ x) * norm(y.T @ y))
+    assert float(cka[0, 2]) == pytest.approx(float(expected))
+    torch.testing.assert_close(torch.diagonal(cka), torch.ones(3, dtype=torch.float64))
