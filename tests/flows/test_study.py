@@ -33,6 +33,8 @@ made = {
     "p_superior": 0.5, "difference": 0.0, "interval": [-0.1, 0.1], "block_length": 3,
     "selection_adds": False, "valid_mse": {"pruned": 1.0}, "reason": "none",
     "recommendation": "keep the full one",
+    "diebold_mariano": {"statistic": 0.0, "p_value": 1.0, "p_superior": 0.5,
+                        "p_noninferior": 0.5, "verdict": "inconclusive"},
 }
 path = pathlib.Path("evaluation/demo/tiny/evaluation.json")
 path.parent.mkdir(parents=True, exist_ok=True)
