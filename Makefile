@@ -40,7 +40,7 @@ real: $(READY) ## the real benchmarks, at most 100 minutes on 2 cores; can be st
 real-small: $(READY) ## ETTh1 at nano, at most 8 minutes on 2 cores
 	@$(BIN)/fewlayers run --preset real-small
 
-study: $(READY) ## how often pruning holds: six benchmarks, three settings; about an hour; can be stopped
+study: $(READY) ## how often pruning holds: six benchmarks, three settings; hours; can be stopped
 	@$(BIN)/fewlayers study $(ARGS)
 
 bench: $(READY) ## measure the bars of speed and error into reports/bench.json

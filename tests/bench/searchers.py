@@ -20,12 +20,12 @@ from optuna.storages import InMemoryStorage
 from flows import dvc
 from flows.environment import stage_environment
 from flows.workspace import make_workspace
-from tasks.artifacts import Scores
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.mask import Mask, top_mask
 from tasks.models.registry import load_model
 from tasks.params import Params, load_params
+from tasks.score_artifacts import Scores
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import Gauge, Plan, run_study
