@@ -1,11 +1,12 @@
 """`make healing-table`: every healing option against plain healing, at an equal number of steps.
 
-For every dataset and seed the stages train a full model (tsfm-nano, context 512, horizon 96, as in
-the preset `real`) and score it; a quarter, a third and half of its blocks are kept by a fixed rule,
-and every option heals that mask on the same batches. Compared is the best validation error; the
-test range is not read. A cell that is done is kept in reports/healing.csv and not measured again;
-one that was interrupted goes on where it was. Two processes with different datasets may share the
-work of two cores.
+The stages pretrain a foundation model once (foundation-nano of the preset `real`: context 512,
+horizon 96); for every dataset and seed they specialise it with all rows and score it. A quarter, a
+third and half of its blocks are kept by a fixed rule, and every option heals that mask on the same
+batches. The teacher is the full model with as many extra steps, as in the stage `prune`. Compared
+is the best validation error; the test range is not read. A cell that is done is kept in
+reports/healing.csv and not measured again; one that was interrupted goes on where it was. Two
+processes with different datasets may share the work of two cores.
 """
 
 import argparse
@@ -17,21 +18,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock
+
 from flows.environment import stage_environment, state_folder
 from flows.fetch import fetch, has_raw
+from flows.workspace import sync_folder
 from tasks.artifacts import StartSummary, write_text
 from tasks.masks.mask import Mask, even_mask, format_mask, sizes_of, top_mask
 from tasks.models.registry import load_model
 from tasks.params import Params, load_preset, merge, validate_params, yaml_text
 from tasks.runtime import pick_device, set_threads
 from tasks.score_artifacts import Scores
-from tasks.training.healing import Healer, HealingJob, make_healer
+from tasks.training.healing import Healer, HealingJob, make_healer, save_control
 from tasks.training.loop import validation_mse
 from tasks.training.options import HealingOption, healing_option
 from tasks.training.state import fingerprint
 from tests.bench.healing_table import add_rows, as_text, compare, marks_of_cell, read_rows
 
-PRESET, MODEL = "real", "tsfm-nano"
+PRESET, MODEL, BASE, MIX = "real", "foundation-nano-all", "foundation-nano", "corpus"
+PRETRAINED = Path("data/pretrained")
 DATASETS = ("etth1", "etth2", "ettm1", "ettm2", "weather", "exchange_rate")
 SEEDS = (0, 1, 2)
 SHARES = (0.25, 0.34, 0.5)
@@ -75,31 +80,23 @@ def default_name(params: Params) -> str:
 
 def workspace(project: Path, seed: int) -> tuple[Path, Params]:
     """A folder with the params.yaml of one seed; its name holds what the full models depend on."""
-    run = {"datasets": list(DATASETS), "models": {MODEL: "none"}}
-    empty = {"corpora": [], "mixes": [], "pretrain": {}}
-    content = merge(
-        load_preset(project / "params.yaml", PRESET), {"seed": seed, "run": run | empty}
-    )
+    run = {"datasets": list(DATASETS), "models": {MODEL: BASE}, "pretrain": {BASE: MIX}}
+    scoring = {"scores": [MASKS[0]], "sensitivity": {"windows": []}}
+    changes = {"seed": seed, "run": run, "scoring": scoring}
+    content = merge(load_preset(project / "params.yaml", PRESET), changes)
     params = validate_params(content, f"preset {PRESET}, seed {seed}")
-    entry = params.models[MODEL]
-    parts = (params.training, entry, params.scales[entry.scale], params.windows, params.scoring)
+    entries = [params.models[name] for name in (BASE, MODEL)]
+    scales = [params.scales[entry.scale] for entry in entries]
+    parts = (params.training, entries, scales, params.windows, params.scoring, params.mixes[MIX])
     mark = fingerprint(parts, [])[:12]
     root = state_folder(project) / "bench" / "healing" / mark / f"seed-{seed}"
     write_text(root / "params.yaml", yaml_text(content))
     return root, params
 
 
-def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> None:
-    """Runs the ordinary stages up to the scores, those that have not run yet."""
-    if not has_raw(root, dataset):
-        fetch(root, dataset, params.datasets[dataset])
-    pair = ["--dataset", dataset, "--model", MODEL]
-    for stage, selected, made in (
-        ("prepare", pair[:2], f"data/prepared/{dataset}/profile.json"),
-        ("start", pair[2:], f"models/start/{MODEL}/start.json"),
-        ("train", pair, f"timings/train/{dataset}/{MODEL}.json"),
-        ("score", pair, f"timings/score/{dataset}/{MODEL}.json"),
-    ):
+def run_stages(project: Path, root: Path, stages: Sequence[tuple[str, list[str], str]]) -> None:
+    """Runs those of the stages (module, arguments, what it makes last) that have not run yet."""
+    for stage, selected, made in stages:
         if not (root / made).is_file():
             subprocess.run(
                 [sys.executable, "-m", f"tasks.{stage}", *selected],
@@ -107,6 +104,53 @@ def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> 
                 env=stage_environment(1) | {"PYTHONPATH": str(project)},
                 check=True,
             )
+
+
+def pretrain(project: Path) -> Path:
+    """Pretrains the foundation model, once for all seeds; returns its folder."""
+    root, params = workspace(project, SEEDS[0])
+    members = params.mixes[MIX].members
+    with FileLock(root / "pretrain.lock"):
+        for name in members:
+            if not has_raw(root, name):
+                fetch(root, name, params.datasets[name])
+        run_stages(
+            project,
+            root,
+            [
+                *(
+                    ("prepare", ["--dataset", name], f"data/prepared/{name}/profile.json")
+                    for name in members
+                ),
+                ("mix", ["--mix", MIX], f"data/mixes/{MIX}.json"),
+                ("start", ["--model", BASE], f"models/start/{BASE}/start.json"),
+                (
+                    "pretrain",
+                    ["--model", BASE, "--mix", MIX],
+                    f"timings/pretrain/{BASE}.json",
+                ),
+            ],
+        )
+    return root / PRETRAINED / BASE
+
+
+def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> None:
+    """Runs the ordinary stages up to the scores, those that have not run yet."""
+    if not has_raw(root, dataset):
+        fetch(root, dataset, params.datasets[dataset])
+    pair = ["--dataset", dataset, "--model", MODEL]
+    with FileLock(root / "start.lock"):
+        sync_folder(pretrain(project), root / PRETRAINED / BASE)
+        run_stages(project, root, [("start", pair[2:], f"models/start/{MODEL}/start.json")])
+    run_stages(
+        project,
+        root,
+        [
+            ("prepare", pair[:2], f"data/prepared/{dataset}/profile.json"),
+            ("train", pair, f"timings/train/{dataset}/{MODEL}.json"),
+            ("score", pair, f"timings/score/{dataset}/{MODEL}.json"),
+        ],
+    )
 
 
 def mask_of(cell: Cell, scores: Scores) -> Mask:
@@ -117,11 +161,14 @@ def mask_of(cell: Cell, scores: Scores) -> Mask:
 
 
 def make_cell_healer(params: Params, cell: Cell, scores: Scores) -> Healer:
-    """The healer of a cell; the working folder is its workspace."""
+    """The healer of a cell, with the better full model as teacher; works in the cell's workspace.
+
+    The full model with extra steps is made once for all sizes of a dataset and seed.
+    """
     full = load_model(Path("models/full") / cell.dataset / MODEL)
     full = full.to(pick_device(params.runtime.device))
     start = StartSummary.read(Path("models/start") / MODEL / "start.json")
-    return make_healer(
+    healer = make_healer(
         params,
         cell.dataset,
         MODEL,
@@ -130,6 +177,18 @@ def make_cell_healer(params: Params, cell: Cell, scores: Scores) -> Healer:
         scale_rate=start.scale.learning_rate,
         scores=scores,
     )
+    folder = Path("models/extra") / f"{cell.dataset}-{cell.steps}"
+    if not (folder / "control.json").is_file():
+        everything = tuple(range(full.num_blocks))
+        job = HealingJob("full_extra", everything, healing_option("plain", params.healing))
+        state = Path(".state/heal") / f"{cell.dataset}-extra-{cell.steps}"
+        healed = healer.heal(
+            [job], steps=cell.steps, state_folder=state, what=f"seed {cell.seed} {state.name}"
+        )
+        save_control(folder, healed.students[0], everything, healed.precision)
+        healed.discard_state()
+    teacher = load_model(folder).to(pick_device(params.runtime.device))
+    return replace(healer, teacher=teacher)
 
 
 def mark_of(option: HealingOption, keep: Mask, healer: Healer) -> str:
@@ -137,7 +196,8 @@ def mark_of(option: HealingOption, keep: Mask, healer: Healer) -> str:
     healing = healer.healing
     seam = (healing.seam_windows, healing.seam_ridge) if option.seam_repair else ()
     settings = (option, keep, healer.recipe, healer.rate, seam)
-    return fingerprint(settings, list(healer.full.state_dict().values()))[:16]
+    weights = [*healer.full.state_dict().values(), *healer.teacher.state_dict().values()]
+    return fingerprint(settings, weights)[:16]
 
 
 def measure(cell: Cell, params: Params, results: Path) -> None:
@@ -161,7 +221,7 @@ def measure(cell: Cell, params: Params, results: Path) -> None:
         unhealed = validation_mse(healer.full, valid)
     shared = asdict(cell) | {
         "keep": format_mask(keep),
-        "full_valid_mse": validation_mse(healer.full, valid),
+        "full_valid_mse": validation_mse(healer.teacher, valid),
         "unhealed_valid_mse": unhealed,
     }
     rows = [
