@@ -8,10 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 import torch
 
+from flows.study import FOLDER as STUDIES
 from tasks.artifacts import read_json, write_csv, write_text
 from tasks.measure import machine_label
+from tasks.metrics.study import MARGIN, best_within
 from tasks.params import load_params
 from tests.bench import healing, verdicts
 from tests.bench.errors import full_errors
@@ -32,6 +35,8 @@ FOUNDATION_BARS = {
     ("weather", "pruned"): 0.162,
 }
 FOUNDATION_MODEL = "foundation-nano-all"
+FEW_ROWS_MODEL = "foundation-nano-tenth"
+STUDY_HORIZON, STUDY_CAP = 96, 0.3  # at most this share of the blocks
 POWER_SETTINGS = (  # test windows and noise as seen there
     ("etth1, stride 1", "as on ETTh1"),
     ("etth1, stride 4", "as on ETTh1"),
@@ -174,12 +179,39 @@ def healing_rows(project: Path) -> list[Row]:
     return [*rows, row("healing_default_behind_winner", behind, 0.0, unit, command=command)]
 
 
+def study_rows(project: Path) -> list[Row]:
+    """On how many of the six datasets the study's bars hold, where `make study` has run.
+
+    Test errors at horizon 96 with at most 30 % of the blocks, means over the seeds.
+    """
+    files = [project / STUDIES / name / "tasks.csv" for name in ("full", "quick")]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        print(f"{STUDIES} holds no study: run `make study` for its rows")
+        return []
+    tasks = pd.read_csv(path)
+    chosen = best_within(tasks[tasks["horizon"] == STUDY_HORIZON], STUDY_CAP)
+    errors = chosen.groupby(["model", "dataset"])[["full", "pruned", "scratch"]].mean()
+    rows: list[Row] = []
+    for model, name, rival, factor, bar in (
+        (FOUNDATION_MODEL, "within_margin", "full", 1 + MARGIN, 5),
+        (FEW_ROWS_MODEL, "few_rows_ahead_of_scratch", "scratch", 1.0, 6),
+    ):
+        if model in errors.index.get_level_values("model"):
+            found = errors.loc[model]
+            count = int((found["pruned"] <= factor * found[rival]).sum())
+            unit = f"of {len(found)} datasets"
+            command = f"make study ({path.parent.name})"
+            rows.append(row(f"study_{name}", count, bar, unit, better="higher", command=command))
+    return rows
+
+
 def main() -> None:
     """Measures and writes reports/bench.json."""
     project = Path.cwd()
     rows = [*speed_rows(project), *mask_rows(), *verdict_rows(project), *error_rows(project)]
     rows += [*racing_rows(project), *search_rows(project), *foundation_rows(project)]
-    rows += healing_rows(project)
+    rows += [*healing_rows(project), *study_rows(project)]
     content = {"machine": machine_label(torch.device("cpu")), "rows": rows}
     write_text(project / "reports/bench.json", json.dumps(content, indent=1) + "\n")
     missed = [r["name"] for r in rows if r["bar"] is not None and not holds(r)]
