@@ -46,7 +46,7 @@ NAMES = (
     "plain", "distilled", "hidden", "hidden_cut", "iterative", "iterative+distilled", "kept_only",
     "head_last",
 )  # fmt: skip
-SEAM = {"seam": "plain", "seam+distilled": "distilled"}
+SEAM = {"seam": "plain", "seam+distilled": "distilled", "seam+hidden": "hidden"}
 RESULTS = Path("reports/healing.csv")
 
 
