@@ -5,17 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.sections import Count, Depth, NonNegative, Positive, Section, Share
+from tasks.sections_search import ScoreName
 
-ScoreName = Literal[
-    "few_layer",
-    "block_influence",
-    "angular",
-    "cka",
-    "removal_loss",
-    "removal_greedy",
-    "taylor",
-    "gate",
-]
 DrawName = Literal["spaced", "random", "stratified"]
 
 

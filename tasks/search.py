@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
     searched = time.perf_counter()
     climbed = climb(
         _ladder(params, args.dataset, args.model, model, scores, state),
-        pick_candidates(trials, options.heal_top, list(scores.scores)),
+        pick_candidates(trials, options.heal_top, plan.proposed_by(options.heal_scores)),
         options.rungs,
         params.healing.steps,
     )

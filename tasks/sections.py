@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.sections_search import SamplerName, Storage
+from tasks.sections_search import SamplerName, ScoreName, Storage
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
@@ -239,6 +239,8 @@ class Search(Section):
     racing_alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05  # chance to lose a best mask so
     cost: Literal["share", "latency"] = "share"
     heal_top: Count = 3  # masks of each size that are healed briefly and re-ranked
+    # scores whose own masks are healed too, as far as scoring.scores has them; none: []
+    heal_scores: list[ScoreName] = ["few_layer", "block_influence", "removal_loss"]
     # steps of each short healing; from rung to rung fewer masks are left, see searchers/rungs.py
     rungs: list[Steps] = Field(default=[100], min_length=1)
     margin: NonNegative = 0.02

@@ -1,4 +1,4 @@
-"""What the search's settings may be: its samplers, and where its study lives."""
+"""What the search's settings may be: samplers, scores, and where its study lives."""
 
 import re
 from typing import Annotated, Literal
@@ -6,6 +6,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 SamplerName = Literal["surrogate", "swap", "tpe", "gp", "nsga2", "random"]
+ScoreName = Literal[
+    "few_layer",
+    "block_influence",
+    "angular",
+    "cka",
+    "removal_loss",
+    "removal_greedy",
+    "taylor",
+    "gate",
+]
 
 STORAGE_VARIABLE = "FEWLAYERS_SEARCH_STORAGE"
 SECRETS = (

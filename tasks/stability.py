@@ -30,8 +30,9 @@ from tasks.runtime import (
     seed_for,
     stage_parser,
 )
-from tasks.score_sections import ScoreName, Scoring
+from tasks.score_sections import Scoring
 from tasks.scorers.table import Meter, kinds_of, score_all
+from tasks.sections_search import ScoreName
 from tasks.training.fit import write_timing
 
 SCORES: list[ScoreName] = ["few_layer", "block_influence", "removal_loss"]

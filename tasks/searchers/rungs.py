@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from tasks.masks.mask import Mask, parse_mask
+from tasks.masks.mask import Mask, format_mask, parse_mask
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,23 @@ class Entry:
     cost: float
 
 
-def pick_candidates(trials: pd.DataFrame, top: int, scores: Sequence[str]) -> list[Entry]:
-    """Of each size the `top` best unhealed masks and every score's own mask.
+def pick_candidates(trials: pd.DataFrame, top: int, own: Sequence[Mask]) -> list[Entry]:
+    """Of each size the `top` best unhealed masks and, where they were measured, scores' own masks.
 
     Scores stay in because the error before healing misleads: the best unhealed mask is often not
     the best healed one.
+
+    Args:
+        trials: fully measured, see `trials_frame`.
+        top: how many of each size.
+        own: the scores' masks (`search.heal_scores`), of any sizes.
     """
+    names = [format_mask(mask) for mask in own]
     unique = trials.drop_duplicates("keep")
     entries: list[Entry] = []
     for _, group in unique.groupby("num_kept"):
         best = group.nsmallest(top, "valid_mse")
-        scored = group[group["source"].isin(scores) & ~group["keep"].isin(best["keep"])]
+        scored = group[group["keep"].isin(names) & ~group["keep"].isin(best["keep"])]
         for row in pd.concat([best, scored]).itertuples():
             entries.append(
                 Entry(parse_mask(str(row.keep)), str(row.source), row.valid_mse, row.cost)  # type: ignore[arg-type]

@@ -54,6 +54,10 @@ class Plan:
             first.setdefault(mask, source)
         return first
 
+    def proposed_by(self, sources: Sequence[str]) -> list[Mask]:
+        """The different masks that at least one of these sources proposes."""
+        return list(dict.fromkeys(mask for source, mask in self.proposals if source in sources))
+
     def all_of(self, size: int) -> list[Mask]:
         """Every mask of a size."""
         return list(itertools.combinations(range(self.num_blocks), size))

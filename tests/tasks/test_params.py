@@ -97,6 +97,7 @@ def test_missing_and_undecodable_files_are_refused(path: Path) -> None:
         (at("search", "sampler", value="best"), "search.sampler: .*'surrogate', 'swap', 'tpe'"),
         (at("search", "rungs", value=[60, 60]), r"search.rungs must rise, .*; got \[60, 60\]"),
         (at("search", "rungs", value=[]), "search.rungs: .*at least 1 item"),
+        (at("search", "heal_scores", value=["gates"]), "heal_scores.0: .*'few_layer', 'block_inf"),
         (at("healing", "options", value=["distil"]),
          "options.0: a healing option is at most one of plain, .*; got 'distil'"),
         (at("healing", "options", value=["plain+distilled"]), "options.0: a healing option is at"),

@@ -232,7 +232,7 @@ def test_the_front_holds_what_nothing_beats():
         assert not beats.any()
 
 
-def test_candidates_are_the_best_of_each_size_and_every_scores_own():
+def test_candidates_are_the_best_of_each_size_and_the_scores_own():
     trials = pd.DataFrame(
         {
             "number": range(6),
@@ -243,8 +243,27 @@ def test_candidates_are_the_best_of_each_size_and_every_scores_own():
             "cost": [0.2] * 3 + [0.4] * 3,
         }
     )
-    masks = [entry.mask for entry in pick_candidates(trials, 1, ["few_layer"])]
+    masks = [entry.mask for entry in pick_candidates(trials, 1, [(0,), (1,), (1, 2)])]
     assert masks == [(1,), (0,), (0, 1), (1, 2)]
+    assert [entry.mask for entry in pick_candidates(trials, 1, [])] == [(1,), (0, 1)]
+
+
+def test_only_the_named_scores_masks_are_healed_along():
+    proposals = [
+        ("cka", (1, 2)), ("few_layer", (1, 2)), ("cka", (2, 4)), ("few_layer", (0,)),
+        ("removal_loss", (0,)),
+    ]  # fmt: skip
+    trials = study_on(gauge(Search(exhaustive_limit=0, trials=5), plan(proposals=proposals)))
+    assert set(trials["source"][:3]) == {"cka", "few_layer"}
+
+    def healed(*names):
+        own = plan(proposals=proposals).proposed_by(names)
+        return {entry.mask for entry in pick_candidates(trials, 1, own)}
+
+    best = healed()
+    assert healed("few_layer", "taylor") == best | {(1, 2), (0,)}  # (1, 2) was first of cka
+    assert healed("removal_loss") == best | {(0,)}
+    assert healed("cka") == best | {(1, 2), (2, 4)}
 
 
 def test_the_choice_is_the_smallest_mask_within_the_margin():
