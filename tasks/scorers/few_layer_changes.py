@@ -15,7 +15,7 @@ CHANGES: dict[str, list[Any]] = {
     "alpha": [0.25, 0.5, 0.75, 1.0],
     "predecessors": [1, 2, 3, 5, 8],
     "combine": ["mean", "product"],
-    "tau": [0.5, 0.6, 0.7, 0.8, 0.9],
+    "tau": [0.2, 0.3, 0.4, 0.5, 0.7, 0.9],
     "exempt": [[], ["first"], ["first", "last"]],
 }
 

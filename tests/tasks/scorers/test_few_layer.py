@@ -24,11 +24,12 @@ def test_shift_weighs_predecessors_by_alpha():
 @pytest.mark.parametrize(
     ("change", "values", "count"),
     [
-        ({"exempt": []}, [0.5, 0.5], 2),  # shift 0, 1; diversity 1, 0
-        ({"exempt": ["first"]}, [1.0, 0.5], 2),
+        ({"exempt": [], "tau": 0.8}, [0.5, 0.5], 2),  # shift 0, 1; diversity 1, 0
+        ({"exempt": []}, [0.5, 0.5], 1),
+        ({"exempt": ["first"], "tau": 0.8}, [1.0, 0.5], 2),
         ({"exempt": ["first"], "tau": 0.6}, [1.0, 0.5], 1),
         ({"exempt": [], "combine": "product"}, [0.0, 0.0], 1),
-        ({"exempt": ["first", "last"]}, [1.0, 1.0], 2),
+        ({"exempt": ["first", "last"], "tau": 0.8}, [1.0, 1.0], 2),
     ],
 )
 def test_few_layer_by_hand(change, values, count):
@@ -36,7 +37,7 @@ def test_few_layer_by_hand(change, values, count):
     score = few_layer(activations, FewLayer(**change))
     assert score.values == pytest.approx(values)
     assert score.count == count
-    assert score.parameters["alpha"] == 0.5
+    assert score.parameters["alpha"] == 0.75
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,10 @@ def test_tau_moves_the_count_and_not_the_order(changes):
     assert all(c.agreement == pytest.approx(1) for c in changes if c.option == "tau")
 
 
-def test_a_change_is_what_the_score_would_be(changes):
+def test_a_change_is_what_the_score_would_be():
+    changes = few_layer_changes(COSINE, DIVERSITY, FewLayer(tau=0.7))
     change = next(c for c in changes if c.option == "exempt" and c.value == ["first", "last"])
-    score = combine(COSINE, DIVERSITY, FewLayer(exempt=["first", "last"]))
+    score = combine(COSINE, DIVERSITY, FewLayer(exempt=["first", "last"], tau=0.7))
     assert change.count == score.count
     assert {0, 3} <= set(change.keep)
 
