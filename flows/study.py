@@ -1,10 +1,11 @@
 """The study: a preset run for every seed, horizon and share, and one table of all results.
 
 Every cell is a workspace of its own that shares the project's cache, so what two cells have in
-common (pretraining, training) is made once; a stopped study goes on where it was.
+common (pretraining, training) is made once; a stopped study goes on where it was. Cells of other
+seeds and horizons also tell whether the choice of blocks is a finding or a draw.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +19,16 @@ from tasks.artifacts import Evaluation, write_atomically, write_csv, write_text
 from tasks.figures.study import draw_study
 from tasks.figures.style import to_png
 from tasks.metrics.study import CAPS, markdown_of, share_table, task_row, task_table
+from tasks.metrics.study_stability import Choice, agreement_table, answer_table
 from tasks.params import Params, load_params, load_preset
+from tasks.score_artifacts import Scores
 from tasks.sections import Study
 
 FOLDER: Final = Path("data/studies")
+STABILITY: Final = (
+    "Are these the layers? The blocks that models of other training seeds and horizons keep, "
+    "against random masks, and the answers, one per comparison (each in stability.csv):\n\n"
+)
 
 Refresh = Callable[[Path], tuple[bool, str]]
 
@@ -38,6 +45,11 @@ class Cell:
     def name(self) -> str:
         """The folder of its workspace, for example "h96-s0-k25"."""
         return f"h{self.horizon}-s{self.seed}-k{round(100 * self.share)}"
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The columns that say where a row of the study comes from."""
+        return {"horizon": self.horizon, "seed": self.seed, "share": self.share}
 
 
 def cells_of(study: Study) -> Iterator[Cell]:
@@ -90,14 +102,17 @@ def run_study(project: Path, name: str, refresh: Refresh) -> pd.DataFrame:
     study = _find(load_params(project / "params.yaml"), name)
     failed: list[str] = []
     rows: list[dict[str, object]] = []
+    choices: list[Choice] = []
     for cell in cells_of(study):
         root = cell_workspace(project, name, study, cell)
         is_done, message = refresh(root)
         if not is_done:
             failed.append(f"{cell.name}: {message}")
-        rows += read_cell(root, cell)
+        evaluations = read_cell(root)
+        rows += [task_row(evaluation, cell.place) for evaluation in evaluations]
+        choices += read_choices(root, cell, evaluations)
         if rows:
-            write_study(project / FOLDER / name, pd.DataFrame(rows))
+            write_study(project / FOLDER / name, pd.DataFrame(rows), choices)
     if failed:
         raise FlowError(f"{len(failed)} runs of the study {name} failed; first: {failed[0]}")
     dvc.track(project, project / FOLDER / name)
@@ -111,18 +126,36 @@ def _find(params: Params, name: str) -> Study:
     return params.studies[name]
 
 
-def read_cell(root: Path, cell: Cell) -> list[dict[str, object]]:
-    """The rows of all pairs of a cell that were evaluated."""
+def read_cell(root: Path) -> list[Evaluation]:
+    """The evaluations of a cell, as far as its pairs were evaluated."""
     params = load_params(root / "params.yaml")
-    place = {"horizon": cell.horizon, "seed": cell.seed, "share": cell.share}
     names = [(dataset, model) for dataset in params.run.datasets for model in params.run.models]
     paths = [root / "evaluation" / dataset / model / "evaluation.json" for dataset, model in names]
-    return [task_row(Evaluation.read(path), place) for path in paths if path.is_file()]
+    return [Evaluation.read(path) for path in paths if path.is_file()]
 
 
-def write_study(folder: Path, rows: pd.DataFrame) -> None:
-    """Writes tasks.csv, table.csv, table.md and figure.png."""
-    shares = share_table(rows)
+def read_choices(root: Path, cell: Cell, evaluations: Sequence[Evaluation]) -> list[Choice]:
+    """The blocks that a cell kept for every pair and its scores, where both are there."""
+    found: list[Choice] = []
+    for evaluation in evaluations:
+        path = root / "scores" / evaluation.dataset / f"{evaluation.model}.json"
+        if path.is_file():
+            scores = {name: score.values for name, score in Scores.read(path).scores.items()}
+            choice = Choice(
+                dataset=evaluation.dataset,
+                model=evaluation.model,
+                **cell.place,
+                num_blocks=evaluation.layers_full,
+                keep=evaluation.keep,
+                scores=scores,
+            )
+            found.append(choice)
+    return found
+
+
+def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> None:
+    """Writes tasks.csv, table.csv, table.md, figure.png and, for several cells, stability.csv."""
+    shares, agreement = share_table(rows), agreement_table(choices)
     write_csv(folder / "tasks.csv", rows)
     write_csv(folder / "table.csv", shares)
     parts = [markdown_of(shares)]
@@ -132,6 +165,11 @@ def write_study(folder: Path, rows: pd.DataFrame) -> None:
         for cap in CAPS
         if (rows["kept"] <= cap * rows["blocks"] + 1e-9).any()
     ]
+    if agreement.empty:
+        (folder / "stability.csv").unlink(missing_ok=True)
+    else:
+        write_csv(folder / "stability.csv", agreement)
+        parts.append(STABILITY + markdown_of(answer_table(agreement)))
     write_text(folder / "table.md", "\n".join(parts))
     picture = to_png(draw_study(rows, max(CAPS)))
     write_atomically(folder / "figure.png", lambda path: _write_bytes(path, picture))

@@ -1,7 +1,7 @@
 """Stage `stability`: which blocks other windows, another period or a shorter horizon would keep.
 
 Everything is measured on the trained full model, before healing. What needs another training, a
-longer horizon or another seed, is not measured here.
+longer horizon or another seed, is compared between the cells of a study (metrics/study_stability).
 """
 
 import logging

@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 
 from tasks.figures import style
 from tasks.figures.numbers import format_blocks, format_p_value
-from tasks.figures.summary import SAMPLES, judgement_of
+from tasks.figures.summary import judgement_of
 from tasks.figures.tables import Table
 from tasks.metrics.stability import (
+    SAMPLES,
     SEARCH,
     Agreement,
     Axis,
@@ -68,7 +69,10 @@ def _blocks_in_words(blocks: list[int]) -> str:
 
 def _not_varied(stability: Stability) -> list[str]:
     absent = [what for axis, what in CHANGED.items() if not settings_along(stability, axis)]
-    return [f"Not varied here: {', '.join(absent)}."] if absent else []
+    text = f"Not varied here: {', '.join(absent)}."
+    if "training seed" in absent:
+        text += " The command fewlayers study compares models of other seeds and longer horizons."
+    return [text] if absent else []
 
 
 def _agreement(found: Agreement) -> str:

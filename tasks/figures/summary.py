@@ -11,9 +11,8 @@ from tasks.errors import ArtifactError
 from tasks.figures.inputs import Pair
 from tasks.figures.verdicts import CorrectedVerdict
 from tasks.metrics.checks import Fit, fit_of, stationarity_of
-from tasks.metrics.stability import Answer, Judgement, Stability, judge
+from tasks.metrics.stability import SAMPLES, Answer, Judgement, Stability, judge
 
-SAMPLES = 2000  # random masks and orders that agreement is compared with
 _KEY = re.compile(r"^threads=(\d+),batch=(\d+)$")
 
 

@@ -24,6 +24,7 @@ SEARCH = "search"  # the source of masks that is no score
 ALPHA = 0.05
 MOSTLY = 0.5  # Jaccard's index
 ROUNDING = 1e-9
+SAMPLES = 2000  # random masks and orders that agreement is compared with
 
 
 class Setting(Artifact):
@@ -222,55 +223,72 @@ def _mean_tau(rows: Float64[np.ndarray, "samples rows blocks"]) -> Float64[np.nd
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """Whether one source's masks are a finding, over all settings."""
+class Consensus:
+    """Whether what several settings chose is a finding or a draw."""
 
     answer: Answer
     settled: list[int]  # blocks in nearly every mask
     whole: Agreement
     rest: Agreement | None  # without these and block 0; None where no two masks hold another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement(Consensus):
+    """The same, and whether it is what the run chose."""
+
     chosen: Agreement  # the run's own choice against the settings'
+
+
+def consensus(
+    masks: Sequence[Sequence[int]],
+    num_blocks: int,
+    *,
+    samples: int,
+    generator: np.random.Generator,
+) -> Consensus | None:
+    """Are masks of several settings a finding or a draw?
+
+    A finding: they agree more than random masks do (in at most 5 % of cases do those agree as
+    much), and still do without block 0, which any model keeps, and without the settled blocks.
+    Partly: only these blocks are a finding. Otherwise a draw.
+
+    Returns:
+        None for fewer than two settings.
+    """
+    whole = mask_agreement(masks, num_blocks, samples=samples, generator=generator)
+    if whole is None:
+        return None
+    settled = settled_blocks(masks, num_blocks, samples=samples, generator=generator)
+    aside = sorted({0, *settled})
+    rest = mask_agreement(
+        without(masks, aside), num_blocks - len(aside), samples=samples, generator=generator
+    )
+    answer: Answer = "draw"
+    if whole.p_value <= ALPHA or settled:
+        answer = "finding" if rest is None or rest.p_value <= ALPHA else "partly"
+    return Consensus(answer=answer, settled=settled, whole=whole, rest=rest)
 
 
 def judge(
     stability: Stability, *, samples: int, generator: np.random.Generator
 ) -> Judgement | None:
-    """Are the search's masks, over all settings, a finding or a draw?
+    """Are the search's masks, over all settings, a finding or a draw, see `consensus`?
 
-    A finding: they agree more than random masks do (in at most 5 % of cases do those agree as
-    much), and still do without block 0, which any model keeps, and without the settled blocks.
-    Partly: only these blocks are a finding. Other: one of both, but the run's own choice, made
-    after healing, shares less than half with them (Jaccard) and could be a random mask, or lacks
-    a settled block. Otherwise a draw.
-
-    Returns:
-        None for fewer than two settings.
+    Other: one of both, but the run's own choice, made after healing, shares less than half with
+    them (Jaccard) and could be a random mask, or lacks a settled block. None: too few settings.
     """
-    masks = [setting.masks[SEARCH] for setting in stability.settings]
-    number = stability.num_blocks
-    whole = mask_agreement(masks, number, samples=samples, generator=generator)
-    if whole is None:
+    masks, number = [setting.masks[SEARCH] for setting in stability.settings], stability.num_blocks
+    found = consensus(masks, number, samples=samples, generator=generator)
+    if found is None:
         return None
-    settled = settled_blocks(masks, number, samples=samples, generator=generator)
-    aside = sorted({0, *settled})
-    rest = mask_agreement(
-        without(masks, aside), number - len(aside), samples=samples, generator=generator
-    )
     chosen = agreement_with(stability.keep, masks, number, samples=samples, generator=generator)
-    found: Answer = "draw"
-    if whole.p_value <= ALPHA or settled:
-        found = "finding" if rest is None or rest.p_value <= ALPHA else "partly"
+    answer = found.answer
+    if answer != "draw":
         is_near = chosen.p_value <= ALPHA or chosen.jaccard >= MOSTLY - ROUNDING
-        if found == "partly":
-            is_near = set(settled or [0]) <= set(stability.keep)
-        found = found if is_near else "other"
-    return Judgement(
-        answer=found,
-        settled=settled,
-        whole=whole,
-        rest=rest,
-        chosen=chosen,
-    )
+        if answer == "partly":
+            is_near = set(found.settled or [0]) <= set(stability.keep)
+        answer = answer if is_near else "other"
+    return Judgement(**{**vars(found), "answer": answer}, chosen=chosen)
 
 
 def settings_along(stability: Stability, axis: Axis) -> list[Setting]:

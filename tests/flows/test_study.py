@@ -14,7 +14,7 @@ from tasks.params import load_params
 from tests.flows.support import Workspace
 
 STAGE = '''
-"""Writes an evaluation whose numbers follow from params.yaml."""
+"""Writes an evaluation and scores whose numbers follow from params.yaml."""
 import json, pathlib, re
 
 text = pathlib.Path("params.yaml").read_text()
@@ -39,13 +39,22 @@ made = {
 path = pathlib.Path("evaluation/demo/tiny/evaluation.json")
 path.parent.mkdir(parents=True, exist_ok=True)
 path.write_text(json.dumps(made))
+falling = [(-1) ** seed * float(-block) for block in range(12)]  # the other way round every seed
+scores = {
+    "dataset": "demo", "model": "tiny", "num_blocks": 12, "calibration_windows": 8,
+    "calibration_sha256": "", "calibration_source": "validation", "cosine": [], "cka": [],
+    "scores": {"removal_loss": {"values": falling, "parameters": {}}},
+}
+path = pathlib.Path("scores/demo/tiny.json")
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(json.dumps(scores))
 '''
 GRAPH = """
 stages:
   evaluate:
     cmd: python -m tasks.make
     params: [seed, search]
-    outs: [evaluation]
+    outs: [evaluation, scores]
 """
 STUDIES = """
 presets:
@@ -73,7 +82,7 @@ def reproduce(root: Path) -> tuple[bool, str]:
     return True, "done"
 
 
-def test_every_cell_has_its_parameters_and_its_rows(project: Workspace) -> None:
+def test_every_cell_has_its_parameters_its_rows_and_a_comparison(project: Workspace) -> None:
     rows = run_study(project.root, "two", reproduce)
     assert list(rows["seed"]) == [0, 0, 1, 1]
     assert list(rows["kept"]) == [3, 6, 3, 6]
@@ -81,10 +90,19 @@ def test_every_cell_has_its_parameters_and_its_rows(project: Workspace) -> None:
     assert (params.seed, params.search.shares, params.windows.horizon) == (1, [0.5], 8)
     folder = project.root / FOLDER / "two"
     assert {path.name for path in folder.iterdir()} == {
-        "tasks.csv", "table.csv", "table.md", "figure.png",
+        "tasks.csv", "table.csv", "table.md", "figure.png", "stability.csv",
     }  # fmt: skip
     assert len(pd.read_csv(folder / "tasks.csv")) == 4
     assert (project.root / FOLDER / "two.dvc").is_file()
+    table = pd.read_csv(folder / "stability.csv")
+    assert list(table["over"]) == ["training seed"] * 2  # there is one horizon
+    assert list(table["share"]) == [0.25, 0.5]
+    assert list(table["jaccard"]) == [1, 1]
+    assert list(table["answer"]) == ["finding", "finding"]
+    assert list(table["tau removal_loss"]) == [-1, -1]
+    text = (folder / "table.md").read_text()
+    assert "Are these the layers?" in text
+    assert "| training seed | tiny | 25 % | 1 | 1.000 |" in text
 
 
 def test_a_failed_cell_is_named_and_the_others_are_kept(project: Workspace) -> None:
@@ -93,6 +111,7 @@ def test_a_failed_cell_is_named_and_the_others_are_kept(project: Workspace) -> N
         run_study(project.root, "two", reproduce)
     rows = pd.read_csv(project.root / FOLDER / "two" / "tasks.csv")
     assert list(rows["seed"]) == [1, 1]
+    assert not (project.root / FOLDER / "two" / "stability.csv").exists()  # one seed left
 
 
 def test_unknown_study_is_named(project: Workspace) -> None:

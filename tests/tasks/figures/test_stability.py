@@ -21,7 +21,7 @@ def test_settings_that_agree_are_a_finding() -> None:
     text = sentences(made_up_stability("demo", "tsfm-pico"))
     assert "A finding: over 6 settings (calibration windows, half of the training period" in text
     assert "Jaccard 1.00, by chance 0.16, p < 0.001" in text
-    assert "Not varied here: training seed." in text
+    assert "Not varied here: training seed. The command fewlayers study compares" in text
 
 
 def test_settings_that_share_block_0_alone_are_half_a_finding() -> None:
