@@ -160,7 +160,7 @@ def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> 
     write_csv(folder / "table.csv", shares)
     parts = [markdown_of(shares)]
     parts += [
-        f"At most {cap:.0%} of the blocks, means over the seeds:\n\n"
+        f"At most {cap:.0%} of the {rows['granularity'].iloc[0]}s, means over the seeds:\n\n"
         + markdown_of(task_table(rows, cap))
         for cap in CAPS
         if (rows["kept"] <= cap * rows["blocks"] + 1e-9).any()

@@ -31,13 +31,18 @@ def result_table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             str(row["dataset"]),
             str(row["model"]),
-            f"{row['layers_kept']} of {row['layers_full']}",
+            _kept(row),
             _number(row["mse_full"], "{:.4f}"),
             _number(row["mse_pruned"], "{:.4f}"),
             str(row["verdict"]),
             _number(row["speedup_p50"], "{:.2f}x"),
         )
     return table
+
+
+def _kept(row: dict[str, Any]) -> str:
+    what = " sublayers" if row.get("granularity") == "sublayer" else ""
+    return f"{row['layers_kept']} of {row['layers_full']}{what}"
 
 
 def _number(value: object, form: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.errors import ArtifactError
 from tasks.sections import Scale
+from tasks.sections_search import Granularity
 
 Verdict = Literal["superior", "non-inferior", "inconclusive", "inferior"]
 Recommendation = Literal["take the pruned model", "train a shallow one", "keep the full one"]
@@ -153,6 +154,7 @@ class SearchResult(Artifact):
 
     dataset: str
     model: str
+    granularity: Granularity = "block"  # sublayer: `blocks` and `keep` count and number sublayers
     num_blocks: int
     sizes: list[int]
     exhaustive: bool
@@ -179,6 +181,7 @@ class HealedOption(Artifact):
 class PruneSummary(Artifact):
     """`models/pruned/DATASET/MODEL/prune.json`."""
 
+    granularity: Granularity = "block"
     keep: list[int]
     valid_mse_unhealed: float
     options: list[HealedOption]
@@ -220,6 +223,7 @@ class Evaluation(Artifact):
     backbone_label: str  # e.g. "qwen3, random initialisation"
     num_windows: int
     missing_points: int
+    granularity: Granularity = "block"  # what a layer is here
     layers_full: int
     layers_kept: int
     keep: list[int]

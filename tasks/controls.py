@@ -10,7 +10,8 @@ from tasks.artifacts import PruneSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
-from tasks.models.registry import load_model
+from tasks.models.registry import load_in_units, load_model
+from tasks.models.sublayers import shape_as, stored_depth
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.score_artifacts import Scores
@@ -32,8 +33,8 @@ def panel_masks(num_blocks: int, size: int, count: int, seed: int) -> dict[str, 
     }
 
 
-def scratch_model(params: Params, model: str, scale: Scale, size: int) -> NativeModel:
-    """A model of the same family with `size` blocks and random weights.
+def scratch_model(params: Params, model: str, scale: Scale, rival: NativeModel) -> NativeModel:
+    """A model of the same family and shape as the pruned `rival` with random weights.
 
     Where the entry's backbone is pretrained text (llm4ts), the shallow rival is the plain
     trainable architecture: random attention and MLP that stay frozen would be no rival.
@@ -41,9 +42,10 @@ def scratch_model(params: Params, model: str, scale: Scale, size: int) -> Native
     entry = params.models[model].model_copy(
         update={"start": RandomStart(kind="random"), "family": "tsfm"}
     )
-    shallow = scale.model_copy(update={"blocks": size})
+    shallow = scale.model_copy(update={"blocks": stored_depth(rival)})
     seed = seed_for(params.seed, "scratch", model)
-    return build_model(entry, shallow, params.windows, seed=seed, pretrained=Path())[0]
+    built, _ = build_model(entry, shallow, params.windows, seed=seed, pretrained=Path())
+    return shape_as(built, rival)
 
 
 def main(argv: list[str]) -> None:
@@ -58,7 +60,7 @@ def main(argv: list[str]) -> None:
     pruned = PruneSummary.read(Path("models/pruned") / pair / "prune.json")
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     device = pick_device(params.runtime.device)
-    full = load_model(Path("models/full") / pair).to(device)
+    full = load_in_units(Path("models/full") / pair, pruned.granularity).to(device)
     masks = panel_masks(
         full.num_blocks,
         len(pruned.keep),
@@ -67,7 +69,9 @@ def main(argv: list[str]) -> None:
     )
     scratch = Student(
         name="scratch",
-        model=scratch_model(params, args.model, start.scale, len(pruned.keep)).to(device),
+        model=scratch_model(params, args.model, start.scale, full.with_blocks(pruned.keep)).to(
+            device
+        ),
         steps=trained.steps_run + healing.steps,
         learning_rate=start.scale.learning_rate,
     )

@@ -220,7 +220,8 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
         backbone_label=facts["full_untuned"].label,
         num_windows=len(job.windows),
         missing_points=missing_targets(job.test),
-        layers_full=facts["full_untuned"].num_blocks,
+        granularity=prune.granularity,
+        layers_full=facts["full_extra"].num_blocks,
         layers_kept=facts["pruned"].num_blocks,
         keep=prune.keep,
         full=errors["full"],
@@ -246,9 +247,10 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
     shown = json.dumps(headline(evaluation), indent=1)
     write_text(Path("metrics", f"{job.name}.json"), shown + "\n")
     log.info(
-        "evaluate %s: full %.4f, pruned %.4f (%d of %d blocks): %s, p %.3g; %s",
-        *(job.name, errors["full"].mse, errors["pruned"].mse, facts["pruned"].num_blocks),
-        *(facts["full_untuned"].num_blocks, verdict.verdict, verdict.p_noninferior, advice),
+        "evaluate %s: full %.4f, pruned %.4f (%d of %d %ss): %s, p %.3g; %s",
+        *(job.name, errors["full"].mse, errors["pruned"].mse, evaluation.layers_kept),
+        *(evaluation.layers_full, evaluation.granularity),
+        *(verdict.verdict, verdict.p_noninferior, advice),
     )
 
 

@@ -39,7 +39,7 @@ from tasks.sections import (
     Windows,
 )
 from tasks.sections_healing import Healing
-from tasks.sections_search import hide_passwords
+from tasks.sections_search import Granularity, hide_passwords
 
 MAX_PARAMS_BYTES = 64 * 1024
 NO_BASE = "none"  # in run.models: the model starts from no pretrained one
@@ -49,6 +49,7 @@ class Params(Section):
     """All of params.yaml."""
 
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+    granularity: Granularity = "block"  # sublayer: attention and MLP of every block apart
     runtime: Runtime = Runtime()
     run: Run
     windows: Windows

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from tasks.artifacts import HealedOption, PruneSummary, SearchResult, StartSummary
-from tasks.models.registry import load_model
+from tasks.models.registry import load_in_units, load_model
 from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
 from tasks.score_artifacts import Scores
 from tasks.training.fit import write_history, write_timing
@@ -24,9 +24,10 @@ def main(argv: list[str]) -> None:
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
     start = StartSummary.read(Path("models/start") / args.model / "start.json")
-    keep = SearchResult.read(Path("search") / pair / "search.json").keep
+    search = SearchResult.read(Path("search") / pair / "search.json")
+    keep = search.keep
     device = pick_device(params.runtime.device)
-    full = load_model(Path("models/full") / pair).to(device)
+    full = load_in_units(Path("models/full") / pair, search.granularity).to(device)
     healer = make_healer(
         params,
         args.dataset,
@@ -49,6 +50,7 @@ def main(argv: list[str]) -> None:
     folder = Path("models/pruned") / pair
     best.model.save(folder)
     PruneSummary(
+        granularity=search.granularity,
         keep=keep,
         valid_mse_unhealed=unhealed,
         options=[

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
-from tasks.models.registry import load_model
+from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.score_artifacts import Scores
@@ -36,7 +36,8 @@ def main(argv: list[str]) -> None:
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, options = f"{args.dataset}/{args.model}", params.scoring
     seed = seed_for(params.seed, "score", pair)
-    model = load_model(Path("models/full") / pair).to(pick_device(params.runtime.device))
+    device = pick_device(params.runtime.device)
+    model = load_in_units(Path("models/full") / pair, params.granularity).to(device)
     data = load_series(Path("data/prepared") / args.dataset / "history")
     source = calibration_source(params, data)
     own = draw_windows(source, options.calibration_windows, options.draw, seed=seed)

@@ -60,7 +60,7 @@ class Scoring(Section):
     draw: DrawName = "spaced"
     calibration_windows: Count = 256
     batch_size: Count = 64
-    sublayers: bool = False  # also the removal loss of attention and MLP apart
+    sublayers: bool = False  # of blocks also the removal loss of attention and MLP
     few_layer: FewLayer = FewLayer()
     angular: Angular = Angular()
     cka: Cka = Cka()

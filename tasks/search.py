@@ -9,11 +9,11 @@ from pathlib import Path
 from tasks.artifacts import SearchResult, StartSummary, write_csv
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
-from tasks.masks.cost import cost_table
+from tasks.masks.cost import costs_of
 from tasks.masks.mask import own_mask, sizes_of
 from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeModel
-from tasks.models.registry import load_model
+from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.score_artifacts import Scores
@@ -44,7 +44,8 @@ def main(argv: list[str]) -> None:
     pair, options = f"{args.dataset}/{args.model}", params.search
     started = time.perf_counter()
     state = Path(".state/search") / pair
-    model = load_model(Path("models/full") / pair).to(pick_device(params.runtime.device))
+    device = pick_device(params.runtime.device)
+    model = load_in_units(Path("models/full") / pair, params.granularity).to(device)
     scores = Scores.read(Path("scores") / f"{pair}.json")
     gauge = _gauge(params, args.dataset, args.model, model, scores)
     storage = open_storage(params.runtime.search_storage, state / "journal.log")
@@ -76,6 +77,7 @@ def main(argv: list[str]) -> None:
     SearchResult(
         dataset=args.dataset,
         model=args.model,
+        granularity=params.granularity,
         num_blocks=model.num_blocks,
         sizes=sizes,
         exhaustive=plan.is_exhaustive(options),
@@ -107,8 +109,9 @@ def _gauge(params: Params, dataset: str, name: str, model: NativeModel, scores: 
             for size in sizes
             for source, score in scores.scores.items()
         ],
-        costs=cost_table(options.cost, model),
+        costs=costs_of(options.cost, model),
         seed=seed_for(params.seed, "search", pair),
+        num_kinds=len(set(model.block_kinds())),
     )
     history = load_series(Path("data/prepared") / dataset / "history")
     valid = validation_windows(history, params.windows.context, params.windows.horizon)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
+Granularity = Literal["block", "sublayer"]  # what is scored, searched and dropped as one
 SamplerName = Literal["surrogate", "swap", "tpe", "gp", "nsga2", "random"]
 ScoreName = Literal[
     "few_layer",

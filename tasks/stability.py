@@ -20,7 +20,7 @@ from tasks.errors import DataError
 from tasks.masks.best import best_mask
 from tasks.metrics.stability import Axis, Setting, Stability, setting_of
 from tasks.models.native import NativeModel
-from tasks.models.registry import load_model
+from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import (
     Progress,
@@ -111,8 +111,9 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
-    model = load_model(Path("models/full") / pair).to(pick_device(params.runtime.device))
     search = SearchResult.read(Path("search") / pair / "search.json")
+    device = pick_device(params.runtime.device)
+    model = load_in_units(Path("models/full") / pair, search.granularity).to(device)
     history = load_series(Path("data/prepared") / args.dataset / "history")
     todo = list(changes(params, history))
     settings: list[Setting] = []
@@ -124,6 +125,7 @@ def main(argv: list[str]) -> None:
     Stability(
         dataset=args.dataset,
         model=args.model,
+        granularity=search.granularity,
         num_blocks=model.num_blocks,
         keep=search.keep,
         windows=params.stability.windows,

@@ -178,6 +178,10 @@ def test_controls_differ_and_keep_the_size(project):
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
+        (
+            lambda p: p.update(granularity="sublayer"),
+            {*(f"{stage}@{pair}" for stage in ("score", "search") for pair in PAIRS), "report"},
+        ),
         (lambda p: p["evaluation"].update(alpha=0.1), {*EVALUATED, "report"}),
         (lambda p: p["measure"].update(repeats=4), {*(f"measure@{x}" for x in PAIRS), "report"}),
         (lambda p: p["runtime"].update(threads=2), set()),

@@ -73,7 +73,8 @@ def cost_of_size(pair: Pair) -> Callable[[int], float]:
     """The cost of keeping n blocks: the line through the trials' costs.
 
     With the cost `share` this is n over the number of blocks; with measured latency it lets the
-    full model and the controls, which were no trials, stand on the same axis.
+    full model and the controls, which were no trials, stand on the same axis. Sublayers of one
+    number differ in latency by their kinds; the line is their mean.
     """
     sizes = pair.trials["num_kept"].to_numpy(float)
     costs = pair.trials["cost"].to_numpy(float)
@@ -218,7 +219,8 @@ def _limits(errors: Iterable[float]) -> tuple[float, float]:
 
 
 def _cost_label(pair: Pair) -> str:
-    return "cost: share of blocks kept" if _is_share(pair) else "cost: measured latency"
+    share = pair.units.told("cost: share of blocks kept")
+    return share if _is_share(pair) else "cost: measured latency"
 
 
 def _is_share(pair: Pair) -> bool:

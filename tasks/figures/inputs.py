@@ -19,6 +19,7 @@ from tasks.artifacts import (
     read_json,
 )
 from tasks.errors import ArtifactError
+from tasks.figures.units import Units
 from tasks.metrics.stability import Stability
 from tasks.score_artifacts import Scores
 
@@ -67,6 +68,11 @@ class Pair:
     per_step: pd.DataFrame
     forecasts: list[SampleForecast]
     timings: dict[str, Timing]  # by stage, of the stages that left one
+
+    @property
+    def units(self) -> Units:
+        """How what was kept and dropped is named."""
+        return Units(self.search.granularity)
 
     @property
     def is_stopped(self) -> "pd.Series[bool]":

@@ -10,16 +10,17 @@ from matplotlib.ticker import MaxNLocator
 from tasks.artifacts import Candidate, SearchResult
 from tasks.figures import style
 from tasks.figures.inputs import Pair
+from tasks.figures.units import Units
 from tasks.score_artifacts import Score
 
 PANELS_PER_ROW = 3
 
 
-def draw_score(name: str, score: Score, *, keep: list[int]) -> Figure:
+def draw_score(name: str, score: Score, *, keep: list[int], units: Units) -> Figure:
     """One score of every block as bars; the kept blocks are coloured."""
     with style.styled():
         figure, (axes,) = style.new_figure(width=3.7, height=2.1)
-        _bars(axes, name, score, keep=keep)
+        _bars(axes, name, score, keep=keep, units=units)
     return figure
 
 
@@ -33,13 +34,13 @@ def draw_all_scores(pair: Pair) -> Figure:
             width=3.7 * columns, height=2.2 * rows, columns=columns, rows=rows
         )
         for axes, (name, score) in zip(panels, scores.items(), strict=False):
-            _bars(axes, name, score, keep=pair.prune.keep)
+            _bars(axes, name, score, keep=pair.prune.keep, units=pair.units)
         for axes in panels[len(scores) :]:
             axes.set_axis_off()
     return figure
 
 
-def _bars(axes: Axes, name: str, score: Score, *, keep: list[int]) -> None:
+def _bars(axes: Axes, name: str, score: Score, *, keep: list[int], units: Units) -> None:
     blocks = range(len(score.values))
     colours = [style.PRUNED if block in keep else style.PASSIVE for block in blocks]
     values = np.nan_to_num(np.asarray(score.values, dtype=float), posinf=0.0, neginf=0.0)
@@ -47,9 +48,8 @@ def _bars(axes: Axes, name: str, score: Score, *, keep: list[int]) -> None:
     axes.axhline(0, color=style.LINE, lw=0.8)
     axes.set_title(name.replace("_", " "))
     axes.grid(visible=False, axis="x")
-    axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel("block")
+    units.set_ticks(axes, label="block", most=12)
 
 
 def draw_sublayers(losses: dict[str, list[float]]) -> Figure:
@@ -70,7 +70,7 @@ def draw_sublayers(losses: dict[str, list[float]]) -> Figure:
     return figure
 
 
-def draw_similarity(matrix: list[list[float]], *, title: str) -> Figure:
+def draw_similarity(matrix: list[list[float]], *, title: str, units: Units) -> Figure:
     """A heat map over the states h_0 .. h_L; the darker the more alike, the scale ends at 1."""
     values = np.asarray(matrix, dtype=float)
     with style.styled():
@@ -79,7 +79,7 @@ def draw_similarity(matrix: list[list[float]], *, title: str) -> Figure:
         image = axes.imshow(values, cmap="YlGnBu", vmin=min(low, 0.99), vmax=1.0, origin="lower")
         figure.colorbar(image, ax=axes, shrink=0.9)
         axes.set_title(title)
-        axes.set_xlabel("state after block (0 = embedding)")
+        axes.set_xlabel(units.told("state after block (0 = embedding)"))
         axes.set_ylabel("state")
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
@@ -104,7 +104,7 @@ def draw_healing_ranks(search: SearchResult) -> Figure:
             ticks.append(top + (len(same) - 1) / 2)
             top += len(same) + 1
         axes.set_ylim(top - 1, -1)
-        axes.set_yticks(ticks, [f"{size} blocks" for size in sizes])
+        axes.set_yticks(ticks, [f"{size} {search.granularity}s" for size in sizes])
         labels = ["unhealed", *(f"{steps} steps" for steps in search.rungs)]
         axes.set_xticks(range(len(labels)), labels)
         axes.grid(visible=False)

@@ -65,10 +65,3 @@ def format_seconds(value: float) -> str:
     if value < TWO_HOURS:
         return f"{format_significant(value / 60)} min"
     return f"{format_significant(value / 3600)} h"
-
-
-def format_blocks(keep: list[int] | None) -> str:
-    """Block indices, for example 0, 3, 5."""
-    if keep is None:
-        return ABSENT
-    return ", ".join(str(index) for index in keep) if keep else "none"

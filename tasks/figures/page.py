@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,6 @@ def render_page(
         "significant": numbers.format_significant,
         "count": numbers.format_count,
         "p_value": numbers.format_p_value,
-        "blocks": numbers.format_blocks,
     }
     return environment.get_template(TEMPLATE.name).render(
         sections=sections,
@@ -124,7 +124,7 @@ def _section(index: int, pair: Pair, corrected: CorrectedVerdict, row: SummaryRo
         settings=stability.stability_table(pair.stability),
         drawings=_drawings(pair, prefix=f"pair-{index}"),
         calibration=_calibration(pair),
-        options=sensitivity.option_table(pair.scores.few_layer_changes),
+        options=sensitivity.option_table(pair.scores.few_layer_changes, pair.units),
         null_panel=tables.null_panel_table(pair),
         latency=tables.latency_table(pair),
         sizes=tables.size_table(pair),
@@ -142,7 +142,8 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
         svg = to_svg(figure, name=f"{prefix}-{name}", label=f"{name}: {caption}")
         return Drawing(svg=Markup(svg), caption=caption, width=width)  # noqa: S704 - to_svg escapes
 
-    keep, similarity = pair.prune.keep, layers.draw_similarity
+    keep, units = pair.prune.keep, pair.units
+    similarity = partial(layers.draw_similarity, units=units)
     parts = pair.scores.removal
     best = {str(option.name): option.training.best_step for option in pair.prune.options}
     full_error = cost.validation_error(pair, "full")
@@ -169,7 +170,9 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
             ),
         ],
         "scores": [
-            drawing(layers.draw_score(name, score, keep=keep), f"score {name}", "", "small")
+            drawing(
+                layers.draw_score(name, score, keep=keep, units=units), f"score {name}", "", "small"
+            )
             for name, score in pair.scores.scores.items()
         ]
         + (
@@ -178,9 +181,16 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
             else []
         ),
         "removal": [
-            drawing(removal.draw_steps(parts.steps), "removal loss by step", "", "third"),
-            drawing(removal.draw_series(parts.series), "removal loss by series", "", "third"),
-            drawing(removal.draw_volatility(parts.volatility), "removal loss by kind", "", "third"),
+            drawing(removal.draw_steps(parts.steps, units), "removal loss by step", "", "third"),
+            drawing(
+                removal.draw_series(parts.series, units), "removal loss by series", "", "third"
+            ),
+            drawing(
+                removal.draw_volatility(parts.volatility, units),
+                "removal loss by kind",
+                "",
+                "third",
+            ),
         ]
         if parts
         else [],
@@ -188,13 +198,13 @@ def _drawings(pair: Pair, *, prefix: str) -> dict[str, list[Drawing]]:
             drawing(
                 similarity(pair.scores.cosine, title="Cosine similarity of states"),
                 "cosine similarity",
-                "Dark squares are runs of blocks that hardly turn the state.",
+                units.told("Dark squares are runs of blocks that hardly turn the state."),
                 "third",
             ),
             drawing(
                 similarity(pair.scores.cka, title="Linear CKA of states"),
                 "CKA similarity",
-                "Dark squares are runs of blocks with the same representation.",
+                units.told("Dark squares are runs of blocks with the same representation."),
                 "third",
             ),
             drawing(

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from tasks.figures import style
+from tasks.figures.units import Units
 from tasks.score_artifacts import ErrorParts
 
 MOST_SERIES = 24  # more names cannot be read
@@ -22,11 +23,11 @@ def relative_rise(parts: ErrorParts) -> Float[np.ndarray, "blocks parts"]:
     return np.asarray(parts.rise, dtype=float) / np.where(full > 0, full, np.nan)
 
 
-def draw_steps(parts: ErrorParts) -> Figure:
+def draw_steps(parts: ErrorParts, units: Units) -> Figure:
     """Rows are horizon steps, columns the skipped blocks."""
     with style.styled():
         figure, (axes,) = style.new_figure(width=3.8, height=3.3)
-        _heat(figure, axes, relative_rise(parts).T)
+        _heat(figure, axes, relative_rise(parts).T, units)
         axes.set_title("Removal loss by horizon step")
         axes.set_ylabel("step")
         axes.yaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -34,14 +35,14 @@ def draw_steps(parts: ErrorParts) -> Figure:
     return figure
 
 
-def draw_series(parts: ErrorParts) -> Figure:
+def draw_series(parts: ErrorParts, units: Units) -> Figure:
     """Rows are series, the one that a removed block hurts most on top; at most 24 of them."""
     rise = relative_rise(parts)
     worst = np.nan_to_num(rise, nan=-np.inf).max(0)
     shown = np.argsort(worst, kind="stable")[-MOST_SERIES:]
     with style.styled():
         figure, (axes,) = style.new_figure(width=3.8, height=3.3)
-        _heat(figure, axes, rise[:, shown].T)
+        _heat(figure, axes, rise[:, shown].T, units)
         share = f" ({len(shown)} of {len(worst)})" if len(worst) > len(shown) else ""
         axes.set_title(f"by series{share}")
         axes.yaxis.set_major_locator(FixedLocator(range(len(shown))))
@@ -49,7 +50,7 @@ def draw_series(parts: ErrorParts) -> Figure:
     return figure
 
 
-def draw_volatility(parts: ErrorParts) -> Figure:
+def draw_volatility(parts: ErrorParts, units: Units) -> Figure:
     """Two bars for every skipped block: windows with a calm and with a volatile context."""
     rise = relative_rise(parts)
     blocks = np.arange(len(rise))
@@ -64,14 +65,15 @@ def draw_volatility(parts: ErrorParts) -> Figure:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
         axes.axhline(0, color=style.LINE, lw=0.8)
         axes.set_title("by kind of context")
-        axes.set_xlabel("block skipped")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        units.set_ticks(axes, label="block skipped", most=8)
         axes.grid(visible=False, axis="x")
         axes.legend(loc="best")
     return figure
 
 
-def _heat(figure: Figure, axes: Axes, values: Float[np.ndarray, "rows blocks"]) -> None:
+def _heat(
+    figure: Figure, axes: Axes, values: Float[np.ndarray, "rows blocks"], units: Units
+) -> None:
     """Blue where the error falls, red where it rises; logarithmic beyond 1 %."""
     known = np.abs(values[np.isfinite(values)])
     limit = max(SMALL, float(known.max()) if known.size else 0.0)
@@ -83,8 +85,7 @@ def _heat(figure: Figure, axes: Axes, values: Float[np.ndarray, "rows blocks"]) 
     bar = figure.colorbar(image, ax=axes, shrink=0.9, ticks=ticks)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     bar.ax.minorticks_off()
-    axes.set_xlabel("block skipped")
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    units.set_ticks(axes, label="block skipped", most=8)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
 

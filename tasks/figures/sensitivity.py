@@ -1,7 +1,8 @@
 """Tables of how the scores move: with the calibration windows, and with their own options."""
 
-from tasks.figures.numbers import ABSENT, format_blocks
+from tasks.figures.numbers import ABSENT
 from tasks.figures.tables import Table
+from tasks.figures.units import Units
 from tasks.score_artifacts import CalibrationSensitivity, CalibrationSetting, OptionChange
 
 
@@ -28,7 +29,7 @@ def calibration_table(sensitivity: CalibrationSensitivity) -> Table:
     return Table(headers=["windows", *(name.replace("_", " ") for name in agreement)], rows=rows)
 
 
-def option_table(changes: list[OptionChange]) -> Table:
+def option_table(changes: list[OptionChange], units: Units) -> Table:
     """What each option of `few_layer`, changed alone, does to order and automatic count."""
     rows = [
         [
@@ -38,12 +39,12 @@ def option_table(changes: list[OptionChange]) -> Table:
             else str(change.value),
             _tau(change.agreement),
             str(change.count),
-            format_blocks(change.keep),
+            units.names(change.keep),
         ]
         for change in changes
     ]
     marked = frozenset(place for place, change in enumerate(changes) if change.is_own)
-    headers = ["option", "value", "Kendall's tau", "automatic count", "its blocks"]
+    headers = ["option", "value", "Kendall's tau", "automatic count", units.told("its blocks")]
     return Table(headers=headers, rows=rows, numeric_from=2, marked=marked)
 
 

@@ -5,9 +5,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from tasks.figures import style
-from tasks.figures.numbers import format_blocks, format_p_value
+from tasks.figures.numbers import format_p_value
 from tasks.figures.summary import judgement_of
 from tasks.figures.tables import Table
+from tasks.figures.units import Units
 from tasks.metrics.stability import (
     SAMPLES,
     SEARCH,
@@ -34,12 +35,13 @@ def stability_sentences(stability: Stability) -> list[str]:
     found = judgement_of(stability)
     if found is None:
         return ["Whether these are the layers was not measured: fewer than two settings."]
-    count, size = found.whole.count, len(stability.keep)
+    count, size, units = found.whole.count, len(stability.keep), Units(stability.granularity)
     axes = [what for axis, what in CHANGED.items() if settings_along(stability, axis)]
-    told = f"over {count} settings ({', '.join(axes)}) the best {size} blocks before healing"
+    told = f"over {count} settings ({', '.join(axes)}) the best {size} {units.noun}s before healing"
     whole = f"({_agreement(found.whole)})"
     rest = "" if found.rest is None else f" ({_agreement(found.rest)})"
-    named = _blocks_in_words(found.settled or [0])
+    settled = found.settled or [0]
+    named = f"{units.noun}{'s' if settled[1:] else ''} {units.names(settled)}"
     if found.answer == "draw":
         text = f"A draw: {told} agree no more than random masks do {whole}."
     elif found.answer == "other":
@@ -63,10 +65,6 @@ def stability_sentences(stability: Stability) -> list[str]:
     ]
 
 
-def _blocks_in_words(blocks: list[int]) -> str:
-    return f"block{'s' if blocks[1:] else ''} {format_blocks(blocks)}"
-
-
 def _not_varied(stability: Stability) -> list[str]:
     absent = [what for axis, what in CHANGED.items() if not settings_along(stability, axis)]
     text = f"Not varied here: {', '.join(absent)}."
@@ -82,9 +80,11 @@ def _agreement(found: Agreement) -> str:
 
 def stability_table(stability: Stability) -> Table:
     """Agreement of masks and of scores, by what was changed and by who chose."""
+    units = Units(stability.granularity)
     headers = [
         "what changes", "settings", "chosen by", "Jaccard", "by chance", "p",
-        "without block 0: Jaccard", "by chance", "p", "Kendall's tau of the scores", "p",
+        f"without {units.noun} {units.name(0)}: Jaccard", "by chance", "p",
+        "Kendall's tau of the scores", "p",
     ]  # fmt: skip
     groups = {what: settings_along(stability, axis) for axis, what in CHANGED.items()}
     groups = {what: found for what, found in groups.items() if len(found) > 1}
@@ -120,7 +120,7 @@ def _cells(found: Agreement | None) -> list[str]:
 
 def draw_stability(stability: Stability) -> Figure:
     """One row per setting, the run's own choice on top; a filled cell is a kept block."""
-    settings = stability.settings
+    settings, units = stability.settings, Units(stability.granularity)
     masks = [stability.keep, *(setting.masks[SEARCH] for setting in settings)]
     labels = ["the run's choice", *(setting.label for setting in settings)]
     cells = [[float(block in mask) for block in range(stability.num_blocks)] for mask in masks]
@@ -133,10 +133,10 @@ def draw_stability(stability: Stability) -> Figure:
         axes.set_yticks(np.arange(len(masks)) + 0.5, labels)
         step = max(1, stability.num_blocks // 12)
         blocks = np.arange(0, stability.num_blocks, step)
-        axes.set_xticks(blocks + 0.5, [str(block) for block in blocks])
+        axes.set_xticks(blocks + 0.5, [units.name(int(block)) for block in blocks])
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         axes.set_title("Best masks before healing in other settings")
-        axes.set_xlabel("block")
+        axes.set_xlabel(units.noun)
     return figure

@@ -12,6 +12,7 @@ from tasks.figures.inputs import Pair
 from tasks.figures.verdicts import CorrectedVerdict
 from tasks.metrics.checks import Fit, fit_of, stationarity_of
 from tasks.metrics.stability import SAMPLES, Answer, Judgement, Stability, judge
+from tasks.sections_search import Granularity
 
 _KEY = re.compile(r"^threads=(\d+),batch=(\d+)$")
 
@@ -61,6 +62,7 @@ class SummaryRow(Artifact):
     full_late_change: float | None  # of its validation error over the last evaluations
     stationary_share: float | None  # of the series tested on the training range
     layers_are: Answer | None  # over other settings; None: not measured
+    granularity: Granularity  # what a layer is here
 
 
 def summary_row(pair: Pair, corrected: CorrectedVerdict) -> SummaryRow:
@@ -102,6 +104,7 @@ def summary_row(pair: Pair, corrected: CorrectedVerdict) -> SummaryRow:
         full_late_change=fit.late_change,
         stationary_share=stationarity_of(pair.profile).share,
         layers_are=judged.answer if judged else None,
+        granularity=evaluation.granularity,
     )
 
 

@@ -7,7 +7,6 @@ from tasks.artifacts import Errors, Profile
 from tasks.figures.cost import reference_name, validation_error
 from tasks.figures.inputs import BASELINES, Pair
 from tasks.figures.numbers import (
-    format_blocks,
     format_bytes,
     format_count,
     format_error,
@@ -52,8 +51,8 @@ def null_panel_table(pair: Pair) -> Table:
     rows = [_forecaster_row(pair, name, panel[name]) for name in order]
     marked = frozenset(order.index(name) for name in ("pruned", reference_name(pair)))
     headers = [
-        "forecaster", "what it is", "blocks", "valid. MSE", "test MSE", "against full", "MAE",
-        "MASE", "steps",
+        "forecaster", "what it is", f"{pair.units.noun}s", "valid. MSE", "test MSE",
+        "against full", "MAE", "MASE", "steps",
     ]  # fmt: skip
     return Table(headers=headers, rows=rows, numeric_from=3, marked=marked)
 
@@ -69,8 +68,9 @@ def _forecaster_row(pair: Pair, name: str, errors: Errors) -> list[str]:
     elif made:
         keep = made.keep
     is_mask = keep is not None and len(keep) < pair.search.num_blocks
-    blocks = format_blocks(keep) if is_mask else _blocks_in_words(pair, name)
+    blocks = pair.units.names(keep) if is_mask else _blocks_in_words(pair, name)
     what = "random blocks, healed" if name.startswith("random") else WHAT_THEY_ARE.get(name, "")
+    what = pair.units.told(what)
     is_reference = name == reference_name(pair)
     return [
         name.replace("_", " "),
@@ -125,7 +125,7 @@ def size_table(pair: Pair) -> Table:
     for key, what in (
         ("used", "parameters used in a forecast"),
         ("blocks", "parameters in blocks"),
-        ("all", "parameters in the file"),
+        ("all", "all parameters"),
     ):
         full, pruned = measurement.parameters_full[key], measurement.parameters_pruned[key]
         share = format_percent(pruned / full) if full else ""

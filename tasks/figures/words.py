@@ -53,7 +53,8 @@ def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
             Note(
                 "warning",
                 "Selection adds nothing here: the pruned model does not beat the spread of random "
-                "masks of the same size, so how many blocks are kept and how they are healed "
+                "masks of the same size, so how many "
+                f"{pair.units.noun}s are kept and how they are healed "
                 "matters, not which.",
             )
         )
@@ -149,7 +150,7 @@ def rank_sentence(pair: Pair) -> str:
     else:
         meaning = "the order before healing does not predict the order after"
     sizes = [
-        f"{size} blocks {value:.2f}"
+        f"{size} {pair.units.noun}s {value:.2f}"
         for size, value in search.rank_correlation_by_size.items()
         if value is not None
     ]

@@ -2,29 +2,66 @@
 
 import statistics
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from tasks.masks.mask import Mask, first_mask
+from tasks.masks.mask import Mask
 from tasks.models.native import NativeModel
 
 BATCH = 64
 REPEATS = 7
 
 
-def cost_table(kind: Literal["share", "latency"], model: NativeModel) -> list[float]:
-    """The cost of keeping k blocks, for k = 0 .. all; blocks of one stack cost the same.
+@dataclass(frozen=True)
+class Costs:
+    """The cost of every mask; blocks of one kind cost the same.
 
-    `share` is k over all blocks. `latency` is the median time of a forecast at batch 64 relative
-    to the full model's, measured here, so it differs a little between runs.
+    Attributes:
+        kinds: the kind of every block.
+        table: kind after kind, as they first come, the cost of keeping k = 0 .. all blocks of it.
+            A mask costs the sum over the kinds.
     """
-    total = model.num_blocks
-    if kind == "share":
-        return [kept / total for kept in range(total + 1)]
+
+    kinds: Sequence[str]
+    table: list[float]
+
+    def of(self, mask: Mask, table: Sequence[float]) -> float:
+        """The cost of a mask by `table`, this one or that of another process."""
+        cost, row = 0.0, 0
+        for kind in dict.fromkeys(self.kinds):
+            cost += table[row + sum(self.kinds[block] == kind for block in mask)]
+            row += self.kinds.count(kind) + 1
+        return cost
+
+
+def costs_of(cost: Literal["share", "latency"], model: NativeModel) -> Costs:
+    """The costs of a model's masks.
+
+    `share` counts blocks, whatever their kind. `latency` is the median time of a forecast at batch
+    64 relative to the full model's, measured here, so it differs a little between runs; where
+    blocks are of several kinds, what each kind adds is measured alone.
+    """
+    return share_costs(model.num_blocks) if cost == "share" else _latency_costs(model)
+
+
+def share_costs(num_blocks: int) -> Costs:
+    """The number of kept blocks over all."""
+    return Costs(["block"] * num_blocks, [kept / num_blocks for kept in range(num_blocks + 1)])
+
+
+def _latency_costs(model: NativeModel) -> Costs:
+    kinds = model.block_kinds()
     context = torch.zeros(BATCH, model.config.context)
-    times = [_latency(model, first_mask(total, kept), context) for kept in range(total + 1)]
-    return [seconds / times[-1] for seconds in times]
+    rows: list[list[float]] = []
+    for kind in dict.fromkeys(kinds):
+        places = [block for block, own in enumerate(kinds) if own == kind]
+        row = [_latency(model, tuple(places[:kept]), context) for kept in range(len(places) + 1)]
+        rows.append([seconds - row[0] for seconds in row] if rows else row)
+    full = sum(row[-1] for row in rows)
+    return Costs(kinds, [seconds / full for row in rows for seconds in row])
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from scipy import stats
 
 from tasks.artifacts import Artifact
 from tasks.masks.mask import Mask, top_mask
+from tasks.sections_search import Granularity
 
 Axis = Literal["calibration", "period", "seed", "horizon"]
 Answer = Literal["finding", "partly", "other", "draw"]
@@ -41,6 +42,7 @@ class Stability(Artifact):
 
     dataset: str
     model: str
+    granularity: Granularity = "block"  # what a block is here
     num_blocks: int
     keep: list[int]  # the run's choice
     windows: int  # of each setting

@@ -30,6 +30,7 @@ def task_row(evaluation: Evaluation, place: Mapping[str, object]) -> dict[str, o
         "dataset": evaluation.dataset,
         "model": evaluation.model,
         **place,
+        "granularity": evaluation.granularity,
         "blocks": evaluation.layers_full,
         "kept": evaluation.layers_kept,
         "keep": " ".join(map(str, evaluation.keep)),

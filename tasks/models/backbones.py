@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-from tasks.models.stacks import Stack
+from tasks.models.stacks import Part, Stack
 from tasks.sections import Scale
 
 BackboneName = Literal["gpt2", "qwen3"]
@@ -24,14 +24,30 @@ STACKS: dict[BackboneName, Stack] = {
         path="h",
         depth="n_layer",
         norm="ln_f",
-        sublayers=(("attention", "attn"), ("mlp", "mlp")),
+        parts=(
+            Part(kind="attention", norm="ln_1", name="attn", output="attn.c_proj"),
+            Part(kind="mlp", norm="ln_2", name="mlp", output="mlp.c_proj"),
+        ),
     ),
     "qwen3": Stack(
         path="layers",
         depth="num_hidden_layers",
         norm="norm",
         per_layer=("layer_types",),
-        sublayers=(("attention", "self_attn"), ("mlp", "mlp")),
+        parts=(
+            Part(
+                kind="attention",
+                norm="input_layernorm",
+                name="self_attn",
+                output="self_attn.o_proj",
+            ),
+            Part(
+                kind="mlp",
+                norm="post_attention_layernorm",
+                name="mlp",
+                output="mlp.down_proj",
+            ),
+        ),
     ),
 }
 CONFIGS: dict[BackboneName, type[PretrainedConfig]] = {"gpt2": GPT2Config, "qwen3": Qwen3Config}

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tasks.models.stacks import SublayerKind
+from tasks.models.stacks import BlockKind
 from tasks.models.walk import Walk
 
 
@@ -20,6 +20,14 @@ class Forecast:
 
     mean: Float[Tensor, "batch horizon"]
     quantiles: Mapping[float, Float[Tensor, "batch horizon"]] | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Inner states of one batch: residual stream h_0 .. h_L, and attention where it is exposed."""
+
+    hidden: Float[Tensor, "states batch tokens width"]
+    attention: Float[Tensor, "blocks batch heads tokens tokens"] | None
 
 
 @dataclass(frozen=True)
@@ -97,11 +105,15 @@ class ForecastModel(Protocol):
         """The blocks by stack name."""
         ...
 
-    def sublayers(self) -> dict[SublayerKind, Sequence[nn.Module]]:
+    def sublayers(self) -> dict[BlockKind, Sequence[nn.Module]]:
         """By kind, the part of every block whose output is added to the residual stream.
 
         Empty where the parts of a block cannot be dropped alone.
         """
+        ...
+
+    def block_kinds(self) -> list[BlockKind]:
+        """What every block is; blocks of one kind cost the same."""
         ...
 
     def with_blocks(self, keep: Sequence[int]) -> Self:

@@ -9,11 +9,11 @@ PatchTST (Nie et al. 2023) and GPT4TS (Zhou et al. 2023) do.
 Shapes: B batch, C context, H horizon, P patch, N tokens, W width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -23,18 +23,10 @@ from torch import Tensor, nn
 
 from tasks.models.backbones import STACKS, backbone_width, build_backbone
 from tasks.models.checkpoint import write_folder
-from tasks.models.interface import Forecast, Outputs
+from tasks.models.interface import Forecast, Outputs, Trace
 from tasks.models.normalise import fit_length, normalise
-from tasks.models.stacks import SublayerKind, check_keep, keep_config, keep_tensors, skipped
+from tasks.models.stacks import BlockKind, check_keep, keep_config, keep_tensors, skipped
 from tasks.models.walk import Walk, record_steps
-
-
-@dataclass(frozen=True)
-class Trace:
-    """Inner states of one batch: residual stream h_0 .. h_L, and attention where it is exposed."""
-
-    hidden: Float[Tensor, "states batch tokens width"]
-    attention: Float[Tensor, "blocks batch heads tokens tokens"] | None
 
 
 class NativeConfig(BaseModel):
@@ -63,6 +55,8 @@ class NativeConfig(BaseModel):
 
 class NativeModel(nn.Module):
     """A forecaster on a transformers decoder. Implements `ForecastModel`."""
+
+    CONFIG: ClassVar[type[NativeConfig]] = NativeConfig
 
     def __init__(self, config: NativeConfig) -> None:
         """Builds with random weights from torch's global seed."""
@@ -100,17 +94,25 @@ class NativeModel(nn.Module):
         assert isinstance(blocks, nn.ModuleList)
         return blocks
 
+    def _set_stack_blocks(self, blocks: nn.ModuleList) -> None:
+        parent_path, _, name = self.stack.path.rpartition(".")
+        setattr(self.backbone.get_submodule(parent_path), name, blocks)
+
     def blocks(self) -> dict[str, Sequence[nn.Module]]:
         """The blocks by stack name."""
         return {self.stack.path: list(self._stack_blocks())}
 
-    def sublayers(self) -> dict[SublayerKind, Sequence[nn.Module]]:
+    def sublayers(self) -> dict[BlockKind, Sequence[nn.Module]]:
         """By kind, the part of every block whose output is added to the residual stream."""
         blocks = self._stack_blocks()
         return {
-            kind: [block.get_submodule(name) for block in blocks]
-            for kind, name in self.stack.sublayers
+            part.kind: [block.get_submodule(part.name) for block in blocks]
+            for part in self.stack.parts
         }
+
+    def block_kinds(self) -> list[BlockKind]:
+        """What every block is; blocks of one kind cost the same."""
+        return ["block"] * self.num_blocks
 
     def _choose_trainable(self) -> None:
         frozen_text = self.config.family == "llm4ts"
@@ -139,7 +141,7 @@ class NativeModel(nn.Module):
         keep = check_keep(keep, self.num_blocks, "the model")
         config = self.config.model_copy(
             update={
-                "backbone_config": keep_config(self.config.backbone_config, self.stack, keep),
+                "backbone_config": self._backbone_config_of(keep),
                 "kept": tuple(self.config.kept[index] for index in keep),
             }
         )
@@ -150,23 +152,24 @@ class NativeModel(nn.Module):
         smaller.to(device=self.embedding.weight.device, dtype=self.embedding.weight.dtype)
         return smaller.train(self.training)
 
+    def _backbone_config_of(self, keep: Sequence[int]) -> dict[str, Any]:
+        return keep_config(self.config.backbone_config, self.stack, keep)
+
     @contextmanager
     def only(self, keep: Sequence[int]) -> Iterator[None]:
         """Inside the context this model runs just the kept blocks; nothing is copied."""
         keep = check_keep(keep, self.num_blocks, "the model")
-        parent_path, _, name = self.stack.path.rpartition(".")
-        parent = self.backbone.get_submodule(parent_path)
         blocks, config = self._stack_blocks(), self.backbone.config
         fields = (self.stack.depth, *self.stack.per_layer)
         before = {field: getattr(config, field) for field in fields}
         after = keep_config(before, self.stack, keep)
         try:
-            setattr(parent, name, nn.ModuleList(blocks[index] for index in keep))
+            self._set_stack_blocks(nn.ModuleList(blocks[index] for index in keep))
             for field, value in after.items():
                 setattr(config, field, value)
             yield
         finally:
-            setattr(parent, name, blocks)
+            self._set_stack_blocks(blocks)
             for field, value in before.items():
                 setattr(config, field, value)
 
@@ -271,14 +274,25 @@ class NativeModel(nn.Module):
             config._attn_implementation = implementation
             for hook in hooks:
                 hook.remove()
-        return Trace(torch.stack(hidden), torch.stack(attention) if attention else None)
+        is_exposed = len(attention or ()) == len(blocks) > 0
+        return Trace(torch.stack(hidden), torch.stack(attention) if is_exposed else None)
+
+    def stored_state(self) -> dict[str, Tensor]:
+        """The tensors of a model folder; those of the backbone as transformers names them."""
+        return self.state_dict()
+
+    def load_stored(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes the tensors of a model folder. Raises RuntimeError where they do not fit."""
+        self.load_state_dict(tensors, strict=True)
 
     def save(self, folder: Path) -> None:
         """Writes config.json, model.safetensors and, for transformers, backbone/."""
+        fields = (self.stack.depth, *self.stack.per_layer)
+        stored = {k: v for k, v in self.config.backbone_config.items() if k in fields}
         name = type(self.backbone).__name__
         write_folder(
             folder,
-            self.state_dict(),
+            self.stored_state(),
             config=self.config.model_dump(mode="json"),
-            backbone_config=self.backbone.config.to_dict() | {"architectures": [name]},
+            backbone_config=self.backbone.config.to_dict() | stored | {"architectures": [name]},
         )

@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from tasks.errors import CheckpointError
 from tasks.models.checkpoint import read_folder
-from tasks.models.native import NativeConfig, NativeModel
+from tasks.models.native import NativeModel
+from tasks.models.sublayers import SublayerModel, split_blocks
+from tasks.sections_search import Granularity
 
 
 def load_model(folder: Path) -> NativeModel:
@@ -17,8 +19,9 @@ def load_model(folder: Path) -> NativeModel:
         CheckpointError: a file is missing, malformed, altered or does not fit config.json.
     """
     data, tensors = read_folder(folder)
+    kind = SublayerModel if "granularity" in data else NativeModel
     try:
-        config = NativeConfig.model_validate(data)
+        config = kind.CONFIG.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -27,10 +30,21 @@ def load_model(folder: Path) -> NativeModel:
             "run its stage again"
         ) from error
     with torch.random.fork_rng(devices=[]):
-        model = NativeModel(config)
+        model = kind(config)
     try:
-        model.load_state_dict(tensors, strict=True)
+        model.load_stored(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder}: weights do not fit config.json: {reason}") from error
     return model.eval()
+
+
+def load_in_units(folder: Path, granularity: Granularity) -> NativeModel:
+    """The model in a folder, with blocks or sublayers as what is scored, searched and dropped.
+
+    Raises:
+        CheckpointError: as `load_model`.
+        MaskError: sublayers are wanted of a model that cannot drop them.
+    """
+    model = load_model(folder)
+    return split_blocks(model) if granularity == "sublayer" else model

@@ -9,7 +9,24 @@ from torch import Tensor, nn
 
 from tasks.errors import MaskError
 
-SublayerKind = Literal["attention", "mlp"]
+BlockKind = Literal["block", "attention", "mlp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A sublayer of a block: its output, of the normed stream, is added to the residual stream.
+
+    Attributes:
+        kind: attention, or MLP.
+        norm: name inside the block of the norm before it.
+        name: name inside the block of its module.
+        output: path inside the block of its last linear map.
+    """
+
+    kind: BlockKind
+    norm: str
+    name: str
+    output: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +39,8 @@ class Stack:
         norm: dotted path of the norm that follows the last block.
         per_layer: config lists with one entry per block.
         carried: parts of parameter names that live in block 0 only and move to the new block 0.
-        sublayers: by kind, the name inside a block of the module whose output is added to the
-            residual stream; empty where the parts of a block cannot be dropped alone.
+        parts: all that a block does, in the order of the residual stream; empty where the parts
+            of a block cannot be dropped alone.
     """
 
     path: str
@@ -31,7 +48,7 @@ class Stack:
     norm: str
     per_layer: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
-    sublayers: tuple[tuple[SublayerKind, str], ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 def check_keep(keep: Sequence[int], num_blocks: int, what: str) -> tuple[int, ...]:

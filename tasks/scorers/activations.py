@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.models.native import NativeModel, Trace
+from tasks.models.interface import Trace
+from tasks.models.native import NativeModel
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from tasks.masks.mask import Mask
+from tasks.searchers.process import MaskProcess
 from tasks.searchers.space import decode, distributions, encode
 
 Measured = Mapping[Mask, float]  # validation error by mask
@@ -24,9 +25,14 @@ class MaskSampler(BaseSampler, abc.ABC):
     share of the trials; the first objective is the error.
     """
 
-    def __init__(self, sizes: Sequence[int], num_blocks: int, seed: int) -> None:
-        """`seed` decides where chance is needed; a sampler is made for one trial."""
-        self.sizes, self.num_blocks = list(sizes), num_blocks
+    def __init__(
+        self, sizes: Sequence[int], num_blocks: int, seed: int, num_kinds: int = 1
+    ) -> None:
+        """`seed` decides where chance is needed; a sampler is made for one trial.
+
+        `num_kinds` kinds of blocks take turns in the stack.
+        """
+        self.sizes, self.num_blocks, self.num_kinds = list(sizes), num_blocks, num_kinds
         self.generator = np.random.default_rng(seed)
         self.fallback = RandomSampler(seed=seed)
 
@@ -77,6 +83,10 @@ class MaskSampler(BaseSampler, abc.ABC):
     ) -> Any:
         """A random value, where every mask is measured."""
         return self.fallback.sample_independent(study, trial, param_name, param_distribution)
+
+    def process_of(self, masks: Sequence[Mask], errors: Sequence[float]) -> MaskProcess:
+        """What these masks and their errors say of others."""
+        return MaskProcess(masks, errors, self.num_blocks, self.num_kinds)
 
     def random_mask(self, size: int, taken: Iterable[Mask]) -> Mask:
         """A random mask of this size that is not taken; at least one must be free."""

@@ -72,7 +72,7 @@ class StudyQueue:
         return cls(storage, name)
 
     def costs(self, measured: Sequence[float]) -> list[float]:
-        """The cost by number of kept blocks that all trials of the study share.
+        """The table of costs that all trials of the study share.
 
         The first caller's are kept, because measured latencies differ from run to run.
         """

@@ -17,7 +17,7 @@ POPULATION = 20
 
 
 def make_sampler(
-    name: SamplerName, *, sizes: Sequence[int], num_blocks: int, seed: int
+    name: SamplerName, *, sizes: Sequence[int], num_blocks: int, seed: int, num_kinds: int = 1
 ) -> BaseSampler:
     """A sampler for one trial.
 
@@ -27,12 +27,13 @@ def make_sampler(
         sizes: wanted numbers of kept blocks.
         num_blocks: of the model.
         seed: of this trial.
+        num_kinds: kinds of blocks that take turns in the stack; only ours use it.
     """
     match name:
         case "surrogate":
-            return SurrogateSampler(sizes, num_blocks, seed)
+            return SurrogateSampler(sizes, num_blocks, seed, num_kinds)
         case "swap":
-            return SwapSampler(sizes, num_blocks, seed)
+            return SwapSampler(sizes, num_blocks, seed, num_kinds)
         case "tpe":
             return TPESampler(n_startup_trials=STARTUP_TRIALS, multivariate=True, seed=seed)
         case "gp":

@@ -16,6 +16,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from tasks.masks.cost import Costs
 from tasks.masks.mask import Mask, count_masks, format_mask
 from tasks.runtime import Progress, seed_for
 from tasks.searchers.evaluator import MaskEvaluator
@@ -40,8 +41,9 @@ class Plan:
     num_blocks: int
     sizes: list[int]
     proposals: list[tuple[str, Mask]]  # source, mask
-    costs: list[float]  # by number of kept blocks
+    costs: Costs
     seed: int
+    num_kinds: int = 1  # of blocks that take turns in the stack
 
     def is_exhaustive(self, options: Search) -> bool:
         """Whether all masks of the wanted sizes are few enough to measure each."""
@@ -117,6 +119,7 @@ def propose(
             options.sampler,
             sizes=plan.sizes,
             num_blocks=plan.num_blocks,
+            num_kinds=plan.num_kinds,
             seed=seed_for(plan.seed, "trial", number),
         )
         suggest(view.ask(), plan.sizes, plan.num_blocks)
@@ -143,7 +146,7 @@ class Gauge:
 
     def measure(self, unit: Sequence[FrozenTrial], queue: StudyQueue) -> list[Result]:
         """The results of a unit; masks that the study knows are not measured again."""
-        costs = queue.costs(self.plan.costs)
+        table = queue.costs(self.plan.costs.table)
         for trial in queue.complete():
             if trial.user_attrs[WINDOWS] == self.num_windows:
                 self.evaluator.memo[decode(trial.params, self.plan.num_blocks)] = trial.values[0]
@@ -162,7 +165,7 @@ class Gauge:
         else:
             errors = self.evaluator.errors(masks)
         return [
-            Result(error, costs[len(mask)], windows[mask])
+            Result(error, self.plan.costs.of(mask, table), windows[mask])
             for mask, error in zip(masks, errors, strict=True)
         ]
 
@@ -190,7 +193,7 @@ def run_study(
         One row per complete trial: number, keep, num_kept, source, valid_mse, cost, windows.
     """
     queue.release_lost()
-    queue.costs(gauge.plan.costs)
+    queue.costs(gauge.plan.costs.table)
     done = len(queue.complete())
     if done:
         log.info("%s: resumed with %d trials", what, done)

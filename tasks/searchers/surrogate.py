@@ -8,7 +8,6 @@ import numpy as np
 
 from tasks.masks.mask import Mask
 from tasks.searchers.mask_sampler import MaskSampler, Measured, swaps
-from tasks.searchers.process import MaskProcess
 
 STARTUP = 6  # masks of a size before the process is asked; random ones where scores gave fewer
 LISTED = 4096  # masks of a size that are all weighed against each other
@@ -29,11 +28,11 @@ class SurrogateSampler(MaskSampler):
         if len(measured) + len(pending) < STARTUP or len(measured) < 2:
             return self.random_mask(size, {*measured, *pending})
         best = sorted(measured, key=lambda mask: (measured[mask], mask))[:FITTED]
-        process = MaskProcess(best, [measured[mask] for mask in best], self.num_blocks)
+        process = self.process_of(best, [measured[mask] for mask in best])
         if pending:
             believed = process.expected_errors(pending)
             errors = [*(measured[mask] for mask in best), *map(float, believed)]
-            process = MaskProcess([*best, *pending], errors, self.num_blocks)
+            process = self.process_of([*best, *pending], errors)
         taken = {*measured, *pending}
         free = [mask for mask in self._candidates(best, size) if mask not in taken]
         if not free:

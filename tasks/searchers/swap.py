@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from tasks.masks.mask import Mask
 from tasks.searchers.mask_sampler import MaskSampler, Measured, swaps
-from tasks.searchers.process import MaskProcess
 
 
 class SwapSampler(MaskSampler):
@@ -21,7 +20,7 @@ class SwapSampler(MaskSampler):
         for best in sorted(measured, key=lambda mask: (measured[mask], mask)):
             free = [mask for mask in swaps(best, self.num_blocks) if mask not in taken]
             if free and len(measured) > 1:
-                process = MaskProcess(list(measured), list(measured.values()), self.num_blocks)
+                process = self.process_of(list(measured), list(measured.values()))
                 return free[int(process.forecast(free).mean.argmin())]
             if free:
                 return free[int(self.generator.integers(len(free)))]

@@ -6,10 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from tasks.models.backbones import BackboneName
 from tasks.models.native import NativeModel
-
-OUTPUT_MAPS: dict[BackboneName, str] = {"gpt2": "mlp.c_proj", "qwen3": "mlp.down_proj"}
 
 
 def blocks_of(model: NativeModel) -> list[nn.Module]:
@@ -19,7 +16,9 @@ def blocks_of(model: NativeModel) -> list[nn.Module]:
 
 def output_map(model: NativeModel, block: int) -> nn.Module:
     """The last linear map of a block, whose output is added to the residual stream."""
-    return blocks_of(model)[block].get_submodule(OUTPUT_MAPS[model.config.backbone])
+    module = blocks_of(model)[block]
+    outputs = [part.output for part in model.stack.parts if hasattr(module, part.name)]
+    return module.get_submodule(outputs[-1])
 
 
 def final_norm(model: NativeModel) -> nn.Module:

@@ -1,9 +1,9 @@
 """Closed-form repair of the cuts that removed blocks leave, before any healing step.
 
 At every cut the residual stream that the next block used to get is known from the larger model. The
-last linear map before the cut (the MLP's output map of the kept block; the patch embedding where
-the first blocks are gone) is moved so that the stream comes as near to it as least squares allows.
-Weights change, the architecture does not.
+last linear map before the cut (the output map of the kept block, its MLP's where it has one; the
+patch embedding where the first blocks are gone) is moved so that the stream comes as near to it as
+least squares allows. Weights change, the architecture does not.
 """
 
 from collections.abc import Iterator, Sequence

@@ -22,6 +22,7 @@ from flows.environment import stage_environment
 from flows.workspace import make_workspace
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
+from tasks.masks.cost import share_costs
 from tasks.masks.mask import Mask, top_mask
 from tasks.models.registry import load_model
 from tasks.params import Params, load_params
@@ -69,7 +70,7 @@ def replay(
         num_blocks=num_blocks,
         sizes=[size],
         proposals=list(proposals),
-        costs=[kept / num_blocks for kept in range(num_blocks + 1)],
+        costs=share_costs(num_blocks),
         seed=seed,
     )
     options = Search.model_validate(

@@ -14,7 +14,7 @@ KEYS = (
     "dataset model family layers_full layers_kept keep params_full params_pruned mse_full "
     "mse_pruned mae_full mae_pruned verdict margin p_value speedup_p50 latency_full_ms "
     "latency_pruned_ms controls recommendation reason p_superior diebold_mariano "
-    "full_still_improving full_late_change stationary_share layers_are"
+    "full_still_improving full_late_change stationary_share layers_are granularity"
 )
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">'
 

@@ -41,4 +41,3 @@ def test_units_of_memory_time_and_chance() -> None:
     assert numbers.format_bytes(2_500_000_000) == "2.50 GB"
     assert [numbers.format_seconds(s) for s in (1.5, 300, 9000)] == ["1.50 s", "5.00 min", "2.50 h"]
     assert [numbers.format_p_value(p) for p in (0.0004, 0.0345)] == ["< 0.001", "0.035"]
-    assert [numbers.format_blocks(k) for k in (None, [], [0, 3])] == ["n/a", "none", "0, 3"]

@@ -1,6 +1,7 @@
 """The tables of how the scores move."""
 
 from tasks.figures.sensitivity import calibration_table, option_table
+from tasks.figures.units import Units
 from tasks.score_artifacts import OptionChange
 from tests.tasks.figures.made_up_scores import made_up_sensitivity
 
@@ -20,7 +21,7 @@ def test_the_runs_own_options_are_marked():
         OptionChange(option="exempt", value=value, is_own=own, agreement=tau, count=2, keep=[0, 3])
         for value, own, tau in (([], False, None), (["first", "last"], True, 1.0))
     ]
-    table = option_table(changes)
+    table = option_table(changes, Units("block"))
     assert table.rows == [
         ["exempt", "none", "n/a", "2", "0, 3"],
         ["exempt", "first, last", "1.00", "2", "0, 3"],

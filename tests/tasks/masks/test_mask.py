@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import MaskError
-from tasks.masks.cost import cost_table
+from tasks.masks.cost import costs_of
 from tasks.masks.mask import (
     count_masks,
     even_mask,
@@ -20,6 +20,7 @@ from tasks.masks.mask import (
     sizes_of,
     top_mask,
 )
+from tasks.models.sublayers import split_blocks
 from tests.tiny import tiny_model
 
 
@@ -72,10 +73,24 @@ def test_random_masks_differ_and_stop_where_there_are_no_more():
 
 
 def test_share_cost_grows_with_the_blocks():
-    assert cost_table("share", tiny_model(blocks=4)) == [0, 0.25, 0.5, 0.75, 1.0]
+    costs = costs_of("share", tiny_model(blocks=4))
+    assert costs.table == [0, 0.25, 0.5, 0.75, 1.0]
+    assert costs.of((1, 3), costs.table) == 0.5
 
 
 def test_latency_cost_is_relative_to_the_full_model():
-    table = cost_table("latency", tiny_model(blocks=4))
-    assert len(table) == 5
-    assert table[-1] == 1.0
+    costs = costs_of("latency", tiny_model(blocks=4))
+    assert len(costs.table) == 5
+    assert costs.of((0, 1, 2, 3), costs.table) == 1.0
+
+
+def test_each_kind_of_sublayer_has_a_latency_of_its_own():
+    model = split_blocks(tiny_model(blocks=3))
+    costs = costs_of("latency", model)
+    assert len(costs.table) == 2 * 4
+    assert costs.of(tuple(range(6)), costs.table) == pytest.approx(1.0)
+    made_up = [0.1, 0.2, 0.3, 0.4, 0.0, 0.2, 0.4, 0.6]  # 0.1 each attention, 0.2 each MLP
+    assert costs.of((), made_up) == pytest.approx(0.1)
+    assert costs.of((0, 4), made_up) == pytest.approx(0.3)
+    assert costs.of((1, 4), made_up) == pytest.approx(0.4)
+    assert costs.of((1, 3, 5), made_up) == pytest.approx(0.7)

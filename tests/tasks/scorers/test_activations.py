@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.models.native import Trace
+from tasks.models.interface import Trace
 from tasks.scorers.activations import Activations, collect, linear_cka, query_diversity
 from tests.tiny import CONTEXT, tiny_model, tiny_windows
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from tasks.masks.cost import share_costs
 from tasks.masks.mask import Mask
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.journal import open_journal
@@ -30,7 +31,7 @@ PLAN = Plan(
     num_blocks=6,
     sizes=[2, 3],
     proposals=[("first", (0, 1)), ("last", (4, 5)), ("first", (0, 1, 2))],
-    costs=[kept / 6 for kept in range(7)],
+    costs=share_costs(6),
     seed=5,
 )
 

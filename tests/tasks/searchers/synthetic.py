@@ -9,6 +9,7 @@ import optuna
 import pandas as pd
 from optuna.storages import BaseStorage, InMemoryStorage
 
+from tasks.masks.cost import share_costs
 from tasks.masks.mask import Mask
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.queue import StudyQueue
@@ -52,7 +53,7 @@ def gauge_of(
         num_blocks=num_blocks,
         sizes=sorted({len(mask) for mask in table}),
         proposals=list(proposals),
-        costs=[kept / num_blocks for kept in range(num_blocks + 1)],
+        costs=share_costs(num_blocks),
         seed=seed,
     )
     return Gauge(plan, options, evaluator)

@@ -8,6 +8,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from tasks.masks.cost import Costs, share_costs
 from tasks.masks.mask import parse_mask, top_mask
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.journal import open_journal
@@ -29,7 +30,7 @@ def plan(sizes=(1, 2), proposals=()):
         num_blocks=5,
         sizes=list(sizes),
         proposals=list(proposals),
-        costs=[kept / 5 for kept in range(6)],
+        costs=share_costs(5),
         seed=3,
     )
 
@@ -208,7 +209,7 @@ def test_costs_are_those_of_the_first_start():
     storage = InMemoryStorage()
     options = Search(exhaustive_limit=15)
     first = study_on(gauge(options), storage)
-    measured_anew = Plan(**(vars(plan()) | {"costs": [9.0] * 6}))
+    measured_anew = Plan(**(vars(plan()) | {"costs": Costs(["block"] * 5, [9.0] * 6)}))
     queue = StudyQueue.create(storage, "study")
     again = run_study(gauge(options, measured_anew), queue, "search")
     pd.testing.assert_frame_equal(again, first)
