@@ -2,7 +2,7 @@
 # Everything can be run again: what stands already is left alone.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test ui lint types real real-small study bench healing-table clean
+.PHONY: help run test ui lint types real real-small study study-gpu bench healing-table clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && { echo $$p; break; }; done)
@@ -42,6 +42,16 @@ real-small: $(READY) ## ETTh1 at nano, at most 8 minutes on 2 cores
 
 study: $(READY) ## how often pruning holds: six benchmarks, three settings; hours; can be stopped
 	@$(BIN)/fewlayers study $(ARGS)
+
+# Neither DVC nor Prefect nor a network is needed, so a Python that has the packages will do: the one
+# named by PYTHON=, else .venv, else python3; only where none has them is .venv made.
+NEEDED := import jaxtyping, jinja2, matplotlib, optuna, pandas, pandera, pyarrow, pydantic, rich, \
+	ruamel.yaml, safetensors, scipy, statsmodels, torch, transformers
+study-gpu: ## error against scale at 45 M to 1.4 B parameters, in pieces of 9 minutes; run it again
+	@for p in $(if $(filter command environment,$(firstword $(origin PYTHON))),"$(PYTHON)") \
+		$(BIN)/python "$(PYTHON)" python3; do \
+		if "$$p" -c '$(NEEDED)' 2>/dev/null; then exec "$$p" -m tasks.bare $(ARGS); fi; done; \
+	$(MAKE) $(READY) && exec $(BIN)/python -m tasks.bare $(ARGS)
 
 bench: $(READY) ## measure the bars of speed and error into reports/bench.json
 	@$(BIN)/python -m tests.bench

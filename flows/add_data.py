@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
-from flows.fetch import fetch, has_raw, raw_folder
 from tasks.artifacts import Profile
+from tasks.data.fetch import fetch, has_raw, raw_folder
 from tasks.data.prepared import audit
 from tasks.data.register import put_in_run, register
 from tasks.errors import ParamsError
@@ -57,7 +57,7 @@ def add_data(root: Path, name: str, source: str | None, options: dict[str, Any])
     with _all_or_nothing(root, name):
         folder = raw_folder(root, name)
         if source is None:
-            fetch(root, name, entry)
+            fetch(root, name, params.datasets)
         elif _is_url(source):
             _import(root, source, folder)
         else:

@@ -14,8 +14,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import dvc
 from flows.cache import Damage
 from flows.errors import FlowError
-from flows.fetch import NetworkError, datasets_to_fetch, fetch
 from flows.imports import update_import
+from tasks.data.fetch import NetworkError, datasets_to_fetch, fetch
 from tasks.params import Params, load_params
 from tasks.sections import Dataset
 
@@ -37,7 +37,7 @@ def bring_data(runner: Runner, root: Path, params: Params) -> None:
         looked.wait()
         all_good([looked])
     for name in datasets_to_fetch(root, params, dvc.output_paths(root)):
-        entry = {"root": str(root), "name": name, "dataset": params.datasets[name]}
+        entry = {"root": str(root), "name": name, "datasets": params.datasets}
         all_good([runner.submit(fetch_dataset, entry)])
 
 
@@ -91,9 +91,9 @@ def _may_help(_task: Any, _run: Any, state: State[Any]) -> bool:
 
 @task(name="fetch", task_run_name="fetch {name}", cache_policy=NO_CACHE, persist_result=False,
       retries=3, retry_delay_seconds=RETRY_SECONDS, retry_condition_fn=_may_help)  # fmt: skip
-def fetch_dataset(root: str, name: str, dataset: Dataset) -> None:
+def fetch_dataset(root: str, name: str, datasets: dict[str, Dataset]) -> None:
     """Fetches a dataset's raw files, checks their sha256 and puts them under DVC."""
-    folder = fetch(Path(root), name, dataset)
+    folder = fetch(Path(root), name, datasets)
     dvc.track(Path(root), folder)
     get_run_logger().info("%s fetched to %s", name, folder)
 

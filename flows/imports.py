@@ -7,7 +7,7 @@ from typing import Final
 
 from flows import dvc
 from flows.environment import state_folder
-from flows.fetch import raw_folder
+from tasks.data.fetch import raw_folder
 from tasks.data.prepared import audit
 from tasks.params import Params
 

@@ -26,10 +26,10 @@ from flows.bring import Runner, all_good, bring_data, push_all
 from flows.console import listener
 from flows.environment import stage_environment, state_folder
 from flows.errors import FlowError
-from flows.fetch import raw_folder
 from flows.imports import dataset_of
 from flows.progress import parse_progress
 from flows.repair import keep_lock, mend
+from tasks.data.fetch import raw_folder
 from tasks.errors import FewlayersError
 from tasks.params import Params, load_params
 from tasks.sections import Dataset

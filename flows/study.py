@@ -22,7 +22,7 @@ from tasks.metrics.study import CAPS, markdown_of, share_table, task_row, task_t
 from tasks.metrics.study_stability import Choice, agreement_table, answer_table
 from tasks.params import Params, load_params, load_preset
 from tasks.score_artifacts import Scores
-from tasks.sections import Study
+from tasks.sections_study import Study
 
 FOLDER: Final = Path("data/studies")
 STABILITY: Final = (

@@ -5,6 +5,7 @@ A file gets a temporary name beside its own, is flushed and renamed: no reader m
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,18 @@ def write_text(path: Path, text: str) -> None:
 
 def _write_plain(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """Makes `target` the same file as `source`, or a copy where a hard link is not possible.
+
+    No file that a stage wrote is changed in place, so one stands for both; weights are large.
+    """
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
@@ -100,7 +113,7 @@ class Profile(Artifact):
     """What `prepare` found in a dataset."""
 
     dataset: str
-    kind: Literal["wide", "long", "collection"]
+    kind: Literal["wide", "long", "collection", "joined"]
     files: list[str]
     rows: int
     channels: list[ChannelProfile]  # of a collection: empty

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.artifacts import PruneSummary, StartSummary, TrainingSummary
+from tasks.artifacts import PruneSummary, StartSummary, TrainingSummary, link_or_copy
 from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
@@ -16,7 +16,7 @@ from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.score_artifacts import Scores
 from tasks.sections import RandomStart, Scale
-from tasks.training.fit import write_timing
+from tasks.training.fit import tuned_rate, write_timing
 from tasks.training.healing import HealingJob, make_healer, save_control
 from tasks.training.options import healing_option
 from tasks.training.recipe import Student
@@ -59,6 +59,7 @@ def main(argv: list[str]) -> None:
     start = StartSummary.read(Path("models/start") / args.model / "start.json")
     pruned = PruneSummary.read(Path("models/pruned") / pair / "prune.json")
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
+    rate = tuned_rate(trained, start.scale.learning_rate)
     device = pick_device(params.runtime.device)
     full = load_in_units(Path("models/full") / pair, pruned.granularity).to(device)
     masks = panel_masks(
@@ -73,7 +74,7 @@ def main(argv: list[str]) -> None:
             device
         ),
         steps=trained.steps_run + healing.steps,
-        learning_rate=start.scale.learning_rate,
+        learning_rate=rate,
     )
     healer = make_healer(
         params,
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> None:
         args.model,
         full=full,
         teacher=load_model(Path("search") / pair / "full_extra").to(device),
-        scale_rate=start.scale.learning_rate,
+        rate=rate,
         scores=Scores.read(Path("scores") / f"{pair}.json"),
     )
     option = healing_option(pruned.chosen, healing)
@@ -95,7 +96,12 @@ def main(argv: list[str]) -> None:
     folder = Path("models/controls") / pair
     for student in (*healed.students, scratch):
         save_control(folder / student.name, student, masks.get(student.name), healed.precision)
-    shutil.copytree(Path("search") / pair / "full_extra", folder / "full_extra", dirs_exist_ok=True)
+    shutil.copytree(
+        Path("search") / pair / "full_extra",
+        folder / "full_extra",
+        copy_function=link_or_copy,
+        dirs_exist_ok=True,
+    )
     write_timing("controls", pair, started)
     healed.discard_state()
 

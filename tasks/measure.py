@@ -125,7 +125,7 @@ def measure(params: Params, dataset: str, model: str) -> None:
     peaks = {which: peak_in_child(folder, dataset, model) for which, folder in folders.items()}
     device = pick_device(params.runtime.device)
     models = {which: load_model(folder).to(device) for which, folder in folders.items()}
-    threads = sorted({1, usable_cores()})
+    threads = [1] if device.type == "cuda" else sorted({1, usable_cores()})
     found = measure_latency(models, params, threads=threads, what=f"measure {name}")
     speedup = {
         key: full.p50_ms / found["pruned"][key].p50_ms for key, full in found["full"].items()

@@ -33,13 +33,12 @@ from tasks.sections import (
     Scale,
     Search,
     Section,
-    Stability,
-    Study,
     Training,
     Windows,
 )
 from tasks.sections_healing import Healing
 from tasks.sections_search import Granularity, hide_passwords
+from tasks.sections_study import Stability, Study
 
 MAX_PARAMS_BYTES = 64 * 1024
 NO_BASE = "none"  # in run.models: the model starts from no pretrained one

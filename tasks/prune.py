@@ -3,11 +3,17 @@
 import time
 from pathlib import Path
 
-from tasks.artifacts import HealedOption, PruneSummary, SearchResult, StartSummary
+from tasks.artifacts import (
+    HealedOption,
+    PruneSummary,
+    SearchResult,
+    StartSummary,
+    TrainingSummary,
+)
 from tasks.models.registry import load_in_units, load_model
 from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
 from tasks.score_artifacts import Scores
-from tasks.training.fit import write_history, write_timing
+from tasks.training.fit import tuned_rate, write_history, write_timing
 from tasks.training.healing import HealingJob, make_healer
 from tasks.training.loop import validation_mse
 from tasks.training.options import healing_option
@@ -24,6 +30,7 @@ def main(argv: list[str]) -> None:
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
     start = StartSummary.read(Path("models/start") / args.model / "start.json")
+    trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     search = SearchResult.read(Path("search") / pair / "search.json")
     keep = search.keep
     device = pick_device(params.runtime.device)
@@ -34,7 +41,7 @@ def main(argv: list[str]) -> None:
         args.model,
         full=full,
         teacher=load_model(Path("search") / pair / "full_extra").to(device),
-        scale_rate=start.scale.learning_rate,
+        rate=tuned_rate(trained, start.scale.learning_rate),
         scores=Scores.read(Path("scores") / f"{pair}.json"),
     )
     with full.only(keep):

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.artifacts import SearchResult, StartSummary, write_csv
+from tasks.artifacts import SearchResult, StartSummary, TrainingSummary, write_csv
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import costs_of
@@ -24,7 +24,7 @@ from tasks.searchers.rungs import choose, pick_candidates
 from tasks.searchers.storage import open_storage
 from tasks.searchers.study import Gauge, Plan, fully_measured, pareto_front, run_study
 from tasks.searchers.workers import Workers, measure_for, processes_of
-from tasks.training.fit import write_timing
+from tasks.training.fit import tuned_rate, write_timing
 from tasks.training.healing import make_healer, save_control
 from tasks.training.options import healing_option
 from tasks.training.state import fingerprint
@@ -130,13 +130,14 @@ def _ladder(
     params: Params, dataset: str, name: str, model: NativeModel, scores: Scores, state: Path
 ) -> Ladder:
     start = StartSummary.read(Path("models/start") / name / "start.json")
+    trained = TrainingSummary.read(Path("models/full") / dataset / name / "training.json")
     healer = make_healer(
         params,
         dataset,
         name,
         full=model,
         teacher=model,  # the better one is not yet made
-        scale_rate=start.scale.learning_rate,
+        rate=tuned_rate(trained, start.scale.learning_rate),
         scores=scores,
     )
     return Ladder(

@@ -91,9 +91,14 @@ class Split(Section):
 
 
 class Dataset(Section):
-    """One dataset: how to read the files in data/raw/NAME/ and how to split them."""
+    """One dataset: how to read the files in data/raw/NAME/ and how to split them.
 
-    kind: Literal["wide", "long", "collection"] = "wide"
+    A `joined` one is several datasets as one, for training across them: data/raw/NAME/MEMBER/
+    holds the files of each, and each is read, split and scaled by itself.
+    """
+
+    kind: Literal["wide", "long", "collection", "joined"] = "wide"
+    members: dict[Name, "Dataset"] = {}  # of a joined one: how to read each
     url: str | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     freq: str | None = None
@@ -107,6 +112,22 @@ class Dataset(Section):
     season: Annotated[int, Field(ge=1, le=100_000)] | None = None
     split: Split = Split()
     irregular: Literal["regular_grid", "as_rows"] = "regular_grid"
+
+    @model_validator(mode="after")
+    def _members_are_said(self) -> Self:
+        if self.kind != "joined":
+            if self.members:
+                raise ValueError("only a dataset of kind joined has members")
+            return self
+        if len(self.members) < 2:
+            raise ValueError("a joined dataset needs two members or more")
+        for name, member in self.members.items():
+            if member.kind not in {"wide", "long"}:
+                raise ValueError(f"member {name!r} must be wide or long; got {member.kind}")
+        own = self.model_fields_set - {"kind", "members", "season"}
+        if own:
+            raise ValueError(f"a joined dataset has no {sorted(own)[0]!r}; its members have")
+        return self
 
 
 class Mix(Section):
@@ -275,24 +296,3 @@ class Measure(Section):
     batch_sizes: list[Count] = Field(default=[1, 8, 64], min_length=1)
     repeats: Annotated[int, Field(ge=3, le=10_000)] = 20
     warmup: Steps = 3
-
-
-class Study(Section):
-    """A preset run for every seed, horizon and wanted share (`fewlayers study`)."""
-
-    preset: Name
-    models: list[Name] | None = Field(default=None, min_length=1)  # None: all of the preset's
-    seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[0], min_length=1)
-    horizons: list[Length] = Field(default=[96], min_length=1)
-    # sizes to prune to, as shares of all blocks; each is searched, healed and judged by itself
-    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.25], min_length=1)
-
-
-class Stability(Section):
-    """Other windows, periods and horizons that the blocks are chosen on once more, unhealed."""
-
-    draws: Annotated[int, Field(ge=0, le=100)] = 3  # of validation windows
-    windows: Count = 128  # of each setting
-    halves: bool = True  # of the training period
-    horizons: list[Count] = [24, 96, 336]  # those shorter than windows.horizon
-    exhaustive_limit: Steps = 250  # more masks than these: greedy removal

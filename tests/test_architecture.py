@@ -14,13 +14,13 @@ STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))[
 NOT_STAGE_PARAMS = {"runtime", "presets", "studies"}  # how to run; changing them changes no result
 LAYERS = [
     [
-        "errors", "sections", "sections_healing", "sections_search", "score_sections", "params",
-        "artifacts", "score_artifacts", "runtime",
+        "errors", "sections", "sections_healing", "sections_search", "sections_study",
+        "score_sections", "params", "artifacts", "score_artifacts", "runtime",
     ],
     ["data"],
     ["models"],
     ["masks"],
-    ["scorers", "searchers", "training", "metrics"],
+    ["scorers", "searchers", "training", "metrics", "pipeline"],
     ["figures"],
 ]  # fmt: skip
 

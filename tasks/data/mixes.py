@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.artifacts import Artifact
-from tasks.data.series import Series, SeriesSet, load_series
-from tasks.data.windows import concatenate
+from tasks.data.series import Series, SeriesSet, concatenate, load_series
 from tasks.errors import ArtifactError
 from tasks.sections import Mix
 

@@ -1,7 +1,7 @@
 """From raw files to scaled, split series: what `prepare` writes and `fewlayers check` reports."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from tasks.artifacts import ChannelProfile, Profile
 from tasks.data.grid import SourceSeries
 from tasks.data.profile import ADF_CHANNELS, channel_profile, dataset_profile
 from tasks.data.scaling import Scaler, fit_scaler
-from tasks.data.series import Series, SeriesSet
+from tasks.data.series import Series, SeriesSet, concatenate
 from tasks.data.sources import Source, read_source
 from tasks.data.splits import Bounds, check_fits, rows_needed, split_rows
 from tasks.errors import DataError
@@ -46,6 +46,12 @@ def prepare_dataset(path: Path, name: str, dataset: Dataset, windows: Windows) -
     if dataset.kind == "collection":
         source = read_source(path, dataset, rows_needed=windows.context + windows.horizon)
         return _prepare_collection(name, source, windows)
+    if dataset.kind == "joined":
+        members = {
+            member: prepare_dataset(path / member, member, entry, windows)
+            for member, entry in dataset.members.items()
+        }
+        return _join(name, members, dataset.season)
     needed = rows_needed(dataset.split, windows)
     source = read_source(path, dataset, rows_needed=needed)
     where = str(path)
@@ -167,3 +173,59 @@ def _prepare_collection(name: str, source: Source, windows: Windows) -> Prepared
         parts.append((one.name, scaler, values, 0 if is_held_out else len(values)))
     bounds = Bounds(source.rows, source.rows, source.rows)
     return Prepared(_joined(parts), None, dataset_profile(name, source, bounds, []))
+
+
+def _join(name: str, members: Mapping[str, Prepared], season: int | None) -> Prepared:
+    """Members as one dataset; their series are named MEMBER/SERIES and keep their own scales."""
+    history = concatenate([_renamed(member, one.history) for member, one in members.items()])
+    tests = [_renamed(member, one.test) for member, one in members.items() if one.test]
+    profiles = {member: one.profile for member, one in members.items()}
+    return Prepared(history, concatenate(tests), _joined_profile(name, profiles, season))
+
+
+def _renamed(member: str, data: SeriesSet) -> SeriesSet:
+    series = [replace(one, name=f"{member}/{one.name}") for one in data.series]
+    return SeriesSet(data.values, tuple(series))
+
+
+def _joined_profile(name: str, members: Mapping[str, Profile], season: int | None) -> Profile:
+    """Counts added up; rows are those of the longest member."""
+    parts = list(members.values())
+    longest = max(parts, key=lambda one: one.rows)
+    points = sum(one.num_points for one in parts)
+    seasons = {member: one.season for member, one in members.items()}
+    season = season or longest.season
+    notes = [f"{member}: {text}" for member, one in members.items() for text in one.warnings]
+    if set(seasons.values()) != {season}:
+        shown = ", ".join(f"{member} {rows}" for member, rows in seasons.items())
+        notes.append(f"seasonal naive and MASE use one season, {season} rows; seasons: {shown}")
+    frequencies = {one.freq for one in parts}
+    return Profile(
+        dataset=name,
+        kind="joined",
+        files=[f"{member}/{file}" for member, one in members.items() for file in one.files],
+        rows=longest.rows,
+        channels=[
+            channel.model_copy(update={"name": f"{member}/{channel.name}"})
+            for member, one in members.items()
+            for channel in one.channels
+        ],
+        num_series=sum(one.num_series for one in parts),
+        num_points=points,
+        freq=longest.freq if len(frequencies) == 1 else None,
+        first=None,
+        last=None,
+        missing_share=sum(one.missing_share * one.num_points for one in parts) / points,
+        gaps=sum(one.gaps for one in parts),
+        duplicates_dropped=sum(one.duplicates_dropped for one in parts),
+        fixed=[f"{member}: {text}" for member, one in members.items() for text in one.fixed],
+        warnings=notes,
+        dropped_series=[
+            f"{member}/{series}" for member, one in members.items() for series in one.dropped_series
+        ],
+        season=season,
+        train_rows=longest.train_rows,
+        valid_rows=longest.valid_rows,
+        test_rows=longest.test_rows,
+        synthetic=all(one.synthetic for one in parts),
+    )

@@ -1,6 +1,7 @@
 """All series of a dataset in one array, so that every window is a view."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,13 @@ def load_series(folder: Path) -> SeriesSet:
     if values.dtype != np.float32 or values.ndim != 1 or end != len(values):
         raise ArtifactError(f"{path}: does not fit series.json; run its stage again")
     return SeriesSet(values, series)
+
+
+def concatenate(sets: Sequence[SeriesSet]) -> SeriesSet:
+    """One SeriesSet with the series of all, in order; names are kept."""
+    series: list[Series] = []
+    offset = 0
+    for data in sets:
+        series += [replace(one, start=one.start + offset) for one in data.series]
+        offset += len(data.values)
+    return SeriesSet(np.concatenate([data.values for data in sets]), tuple(series))

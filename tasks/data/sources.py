@@ -88,6 +88,7 @@ def read_source(path: Path, dataset: Dataset, *, rows_needed: int) -> Source:
     zone_is_open = dataset.time_zone is None and not clock.is_aware
     reading = Reading(table, dataset, findings, zone_is_open)
     ordered = order_rows(reading, times, codes, frame.to_numpy())
+    assert dataset.kind != "joined"  # its members are read instead
     grid = place_on_grid(reading, ordered, columns.values if dataset.kind == "wide" else ids)
     series = _observed(grid.series, table.where, findings)
     return Source(

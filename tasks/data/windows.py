@@ -1,6 +1,6 @@
 """Windows of context + horizon values as views on a SeriesSet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -151,13 +151,3 @@ def test_windows(data: SeriesSet, context: int, horizon: int, *, stride: int) ->
         return 0, one.length - context - horizon + 1
 
     return _windows(data, context, horizon, bounds, what="test", stride=stride)
-
-
-def concatenate(sets: Sequence[SeriesSet]) -> SeriesSet:
-    """One SeriesSet with the series of all, in order; names are kept."""
-    series: list[Series] = []
-    offset = 0
-    for data in sets:
-        series += [Series(**(vars(one) | {"start": one.start + offset})) for one in data.series]
-        offset += len(data.values)
-    return SeriesSet(np.concatenate([data.values for data in sets]), tuple(series))

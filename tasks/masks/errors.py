@@ -10,7 +10,13 @@ from tasks.masks.mask import Mask
 from tasks.masks.trie import MAX_BYTES, forecasts
 from tasks.models.native import NativeModel
 
-EVALUATION_BATCH = 64  # larger ones leave the cache and are slower on a CPU
+BATCH_ON_CPU = 64  # larger ones leave the cache and are slower
+BATCH_ON_CUDA = 512  # small ones leave the device waiting for launches
+
+
+def evaluation_batch(device: torch.device) -> int:
+    """Windows of one forecast where nothing is trained."""
+    return BATCH_ON_CUDA if device.type == "cuda" else BATCH_ON_CPU
 
 
 def squared_errors(
@@ -78,8 +84,9 @@ def _walked(
 ) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
     model.eval()
     context = model.config.context
-    for first in range(0, len(windows), EVALUATION_BATCH):
-        rows = slice(first, first + EVALUATION_BATCH)
+    size = evaluation_batch(windows.device)
+    for first in range(0, len(windows), size):
+        rows = slice(first, first + size)
         target = windows[rows, context:]
         pairs = forecasts(
             model, masks, windows[rows, :context], target.shape[1], max_bytes=max_bytes

@@ -36,7 +36,8 @@ class Ladder:
         that length, with its own warm-up and decay. `rivals` are trained along.
         """
         jobs = [
-            HealingJob(format_mask(mask).replace(" ", "-"), mask, self.option) for mask in masks
+            HealingJob(format_mask(mask).replace(" ", "-"), mask, self.option, is_trial=True)
+            for mask in masks
         ]
         healed = self.healer.heal(
             jobs,

@@ -59,17 +59,37 @@ def fit(
     assert rate is not None
     tried: dict[str, float] = {}
     for one in training.sweep_rates:
-        trial = Student(
-            name="sweep", model=copy.deepcopy(model), steps=training.sweep_steps, learning_rate=one
+        tried[f"{one:g}"] = _try_rate(
+            one, model, training.sweep_steps, data, recipe, state / f"rate-{one:g}", what
         )
-        _loop(trial, data, recipe, state / f"rate-{one:g}", f"{what}, rate {one:g}").run()
-        tried[f"{one:g}"] = trial.best_valid
     if tried:
         rate = float(min(tried, key=lambda name: tried[name]))
     student = Student(name="full", model=model, steps=training.steps, learning_rate=rate)
     loop = _loop(student, data, recipe, state, what)
     loop.run()
     return student.summary(loop.precision).model_copy(update={"sweep": tried}), loop
+
+
+def tuned_rate(trained: TrainingSummary, scale_rate: float) -> float:
+    """The learning rate that the sweep of the full model found; without one, the scale's."""
+    return trained.learning_rate if trained.sweep else scale_rate
+
+
+def _try_rate(
+    rate: float,
+    model: NativeModel,
+    steps: int,
+    data: TrainingData,
+    recipe: Recipe,
+    state: Path,
+    what: str,
+) -> float:
+    """The best validation error of a copy of the model that is trained with this rate."""
+    trial = Student(
+        name="sweep", model=copy.deepcopy(model), steps=steps, learning_rate=rate, is_trial=True
+    )
+    _loop(trial, data, recipe, state, f"{what}, rate {rate:g}").run()
+    return trial.best_valid
 
 
 def _loop(student: Student, data: TrainingData, recipe: Recipe, state: Path, what: str) -> Loop:

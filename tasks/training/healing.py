@@ -28,11 +28,15 @@ ORDER = "block_influence"  # the score by which `iterative` lets blocks go; the 
 
 @dataclass(frozen=True)
 class HealingJob:
-    """A mask to heal: the wanted blocks of the full model, and how."""
+    """A mask to heal: the wanted blocks of the full model, and how.
+
+    Of a trial only the validation error is wanted; its weights are not kept.
+    """
 
     name: str
     keep: Mask
     option: HealingOption
+    is_trial: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class Healer:
             hidden=option.hidden,
             matched=tuple(places if option.matched == "own" else ends),
             frozen=frozen_names(model, option.trained),
+            is_trial=job.is_trial and option.rounds == 1,  # a round goes on from the one before
         )
 
     def _heal_in_rounds(
@@ -198,7 +203,7 @@ def make_healer(
     *,
     full: NativeModel,
     teacher: NativeModel,
-    scale_rate: float,
+    rate: float,
     scores: Scores | None,
 ) -> Healer:
     """The healer of one dataset and model entry; every stage that heals gets the same batches.
@@ -209,10 +214,10 @@ def make_healer(
         name: of the model entry.
         full: the model that is pruned.
         teacher: the best full model.
-        scale_rate: the learning rate of the entry's scale.
+        rate: peak learning rate where `healing` names none.
         scores: for the order of iterative pruning, where they are at hand.
     """
-    training = params.training_of(name, scale_rate=scale_rate)
+    training = params.training_of(name, scale_rate=rate)
     seed = seed_for(params.seed, "heal", f"{dataset}/{name}")
     order = scores.scores.get(ORDER) if scores else None
     return Healer(
@@ -221,7 +226,7 @@ def make_healer(
         data=training_data(params, dataset, training),
         recipe=healing_recipe(training, params.healing, seed=seed),
         healing=params.healing,
-        rate=params.healing.learning_rate or scale_rate,
+        rate=params.healing.learning_rate or rate,
         scores=order.values if order else None,
     )
 

@@ -18,9 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tasks.data.windows import WindowSet
-from tasks.masks.errors import EVALUATION_BATCH, mean_error, window_sums
+from tasks.masks.errors import evaluation_batch, mean_error, window_sums
 from tasks.models.native import NativeModel
-from tasks.runtime import Progress, seed_for
+from tasks.runtime import STOPPED_STATUS, Progress, seed_for, stopping_between_steps
 from tasks.training.lessons import Lesson, student_loss, teach
 from tasks.training.optimizer import learning_rate_at
 from tasks.training.precision import pick_precision
@@ -69,7 +69,10 @@ class Loop:
         )
 
     def run(self) -> None:
-        """Trains until every student is done; each model ends with its best weights."""
+        """Trains until every student is done; each model ends with its best weights.
+
+        A SIGTERM ends the process after the step at work, with a checkpoint of it.
+        """
         mark = self._fingerprint()
         step = load_state(self.state_folder, mark, self.students)
         if step:
@@ -77,19 +80,23 @@ class Loop:
         else:
             self._evaluate(0)
         total = max(student.steps for student in self.students)
-        with Progress(self.what, total) as progress:
+        with Progress(self.what, total) as progress, stopping_between_steps() as is_stopped:
             while any(not student.is_done for student in self.students):
                 step += 1
                 self._step(step)
-                if step % self.recipe.checkpoint_every == 0:
+                if step % self.recipe.checkpoint_every == 0 or is_stopped():
                     save_state(self.state_folder, step, mark, self.students)
                 progress.update(step, self._text())
+                if is_stopped():
+                    log.info("%s: stopped at step %d; it goes on from there", self.what, step)
+                    raise SystemExit(STOPPED_STATUS)
             save_state(self.state_folder, step, mark, self.students)
             if step < total:
                 progress.update(total, f"stopped early at step {step}; {self._text()}")
         for student in self.students:
             student.take(student.best)
             student.model.eval()
+            student.optimizer = None  # its memory is wanted by what comes next
 
     def discard_state(self) -> None:
         """Deletes the checkpoints, once the results are safely written."""
@@ -195,6 +202,6 @@ def validation_mse(model: NativeModel, windows: Float[Tensor, "windows length"])
     horizon = windows.shape[1] - context
     sums = [
         window_sums(model.forecast(batch[:, :context], horizon).mean, batch[:, context:])
-        for batch in windows.split(EVALUATION_BATCH)
+        for batch in windows.split(evaluation_batch(windows.device))
     ]
     return mean_error(torch.cat(sums), windows[:, context:])

@@ -71,6 +71,7 @@ class Student:
         hidden: weight, beside that, of the distance to the teacher's hidden states.
         matched: for each block of the model, the teacher's block whose state it is to reach.
         frozen: names of parameters that stay as they are.
+        is_trial: only its validation error is wanted, so its best weights are not kept.
         seconds: this student's own computing so far, the teacher's passes that it used included.
     """
 
@@ -82,6 +83,7 @@ class Student:
     hidden: float = 0.0
     matched: tuple[int, ...] = ()
     frozen: frozenset[str] = frozenset()
+    is_trial: bool = False
     seconds: float = 0.0
     best_valid: float = float("inf")
     best_step: int = 0
@@ -135,7 +137,8 @@ class Student:
         """Notes a validation error: keeps the best weights, stops when patience runs out."""
         if valid_mse < self.best_valid:
             self.best_valid, self.best_step, self.stale = valid_mse, step, 0
-            self.best = {name: t.clone() for name, t in self.trainable_state().items()}
+            if not self.is_trial:
+                self.best = {name: t.clone() for name, t in self.trainable_state().items()}
         else:
             self.stale += 1
         self.is_done = step >= self.steps or self.stale >= patience

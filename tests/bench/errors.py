@@ -6,8 +6,8 @@ import torch
 
 from flows import dvc
 from flows.environment import stage_environment
-from flows.fetch import fetch, has_raw
 from flows.workspace import make_workspace
+from tasks.data.fetch import fetch, has_raw
 from tasks.data.series import load_series
 from tasks.data.windows import test_windows
 from tasks.models.registry import load_model
@@ -26,7 +26,7 @@ def full_errors(project: Path) -> dict[str, float]:
     errors: dict[str, float] = {}
     for dataset in DATASETS:
         if not has_raw(root, dataset):
-            dvc.track(root, fetch(root, dataset, params.datasets[dataset]))
+            dvc.track(root, fetch(root, dataset, params.datasets))
         for stage in (f"prepare@{dataset}", f"start@{MODEL}", f"train@{dataset}-{MODEL}"):
             if dvc.changed(root, stage):
                 dvc.reproduce(root, stage, environment=stage_environment(1), on_line=print)

@@ -21,9 +21,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from flows.environment import stage_environment, state_folder
-from flows.fetch import fetch, has_raw
 from flows.workspace import sync_folder
 from tasks.artifacts import StartSummary, write_text
+from tasks.data.fetch import fetch, has_raw
 from tasks.masks.mask import Mask, even_mask, format_mask, sizes_of, top_mask
 from tasks.models.registry import load_model
 from tasks.params import Params, load_preset, merge, validate_params, yaml_text
@@ -113,7 +113,7 @@ def pretrain(project: Path) -> Path:
     with FileLock(root / "pretrain.lock"):
         for name in members:
             if not has_raw(root, name):
-                fetch(root, name, params.datasets[name])
+                fetch(root, name, params.datasets)
         run_stages(
             project,
             root,
@@ -137,7 +137,7 @@ def pretrain(project: Path) -> Path:
 def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> None:
     """Runs the ordinary stages up to the scores, those that have not run yet."""
     if not has_raw(root, dataset):
-        fetch(root, dataset, params.datasets[dataset])
+        fetch(root, dataset, params.datasets)
     pair = ["--dataset", dataset, "--model", MODEL]
     with FileLock(root / "start.lock"):
         sync_folder(pretrain(project), root / PRETRAINED / BASE)
@@ -174,7 +174,7 @@ def make_cell_healer(params: Params, cell: Cell, scores: Scores) -> Healer:
         MODEL,
         full=full,
         teacher=full,
-        scale_rate=start.scale.learning_rate,
+        rate=start.scale.learning_rate,
         scores=scores,
     )
     folder = Path("models/extra") / f"{cell.dataset}-{cell.steps}"

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from tasks.errors import ParamsError
 from tasks.params import MAX_PARAMS_BYTES, load_params, load_preset, merge, validate_params
 from tasks.sections import Split, Training
+from tests.code_deps import ROOT
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -208,3 +209,35 @@ def test_a_password_in_params_is_refused_and_not_repeated(url: str) -> None:
         validate_params(params, "params.yaml")
     assert "hidden" not in str(caught.value)
     validate_params(content() | {"runtime": {"search_storage": "postgresql://u@h/d"}}, "ok")
+
+
+def test_members_of_a_joined_benchmark_are_read_as_the_datasets_of_their_names() -> None:
+    datasets = load_params(ROOT / "params.yaml").datasets
+    joined = {name: entry for name, entry in datasets.items() if entry.kind == "joined"}
+    assert joined
+    for entry in joined.values():
+        for name, member in entry.members.items():
+            source = {"url": None, "sha256": None}
+            assert member.model_dump() == datasets[name].model_dump() | source
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"kind": "joined", "members": {"a": {}}}, "needs two members or more"),
+        ({"members": {"a": {}, "b": {}}}, "only a dataset of kind joined has members"),
+        (
+            {"kind": "joined", "members": {"a": {}, "b": {"kind": "collection"}}},
+            "member 'b' must be wide or long; got collection",
+        ),
+        (
+            {"kind": "joined", "members": {"a": {}, "b": {}}, "freq": "h"},
+            "a joined dataset has no 'freq'; its members have",
+        ),
+    ],
+)
+def test_a_joined_dataset_is_its_members(entry: dict[str, Any], message: str) -> None:
+    params = content()
+    params["datasets"]["j"] = entry
+    with pytest.raises(ParamsError, match=message):
+        validate_params(params, "params.yaml")

@@ -215,6 +215,35 @@ def test_a_collection_is_padded_scaled_by_series_and_partly_held_out(tmp_path: P
     assert prepared.profile.num_points == sum(len(one) for one in targets)
 
 
+def test_joined_members_are_each_read_split_and_scaled_by_itself(tmp_path: Path) -> None:
+    parts = {}
+    for member, rows in (("short", 100), ("long", 300)):
+        (tmp_path / member).mkdir()
+        parts[member] = prepare(tmp_path / member, counting_frame(rows))
+    joined = prepare_dataset(
+        tmp_path,
+        "both",
+        Dataset(kind="joined", members={"short": Dataset(), "long": Dataset(season=7)}),
+        WINDOWS,
+    )
+    assert joined.test is not None
+    for whole, which in ((joined.history, "history"), (joined.test, "test")):
+        own = [(member, getattr(part, which)) for member, part in parts.items()]
+        places = iter(whole.series)
+        for member, data in own:
+            for one in data.series:
+                place = next(places)
+                assert place.name == f"{member}/{one.name}"
+                assert (place.train_end, place.mean) == (one.train_end, one.mean)
+                np.testing.assert_array_equal(unscaled(whole, place), unscaled(data, one))
+        assert next(places, None) is None
+    profile = joined.profile
+    assert (profile.num_series, profile.num_points, profile.rows) == (4, 800, 300)
+    assert "seasonal naive and MASE use one season, 7 rows; seasons: short 24, long 7" in (
+        profile.warnings
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "rows", "expected", "freq"),
     [

@@ -6,10 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.series import Series, SeriesSet
+from tasks.data.series import Series, SeriesSet, concatenate
 from tasks.data.windows import (
     WindowSet,
-    concatenate,
     test_windows,
     training_windows,
     validation_windows,

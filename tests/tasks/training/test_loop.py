@@ -1,9 +1,11 @@
 """The loop: resumable bit for bit, paired students, distillation, early stopping."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,6 +102,53 @@ def test_a_process_killed_with_sigkill_resumes_bit_identical(tmp_path):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
+    ends_as_without_a_stop(tmp_path)
+
+
+STOPPED_SCRIPT = """
+import sys
+from pathlib import Path
+from tasks.runtime import run_stage
+from tests.tasks.training.test_loop import student
+from tests.tiny import tiny_loop
+def main(_):
+    loop = tiny_loop(Path(sys.argv[1]), [student(steps=60)], checkpoint_every=1000)
+    step = loop._step
+    def told(number):
+        step(number)
+        print("step", number, flush=True)
+        sys.stdin.readline()
+    loop._step = told
+    loop.run()
+run_stage(main)
+"""
+
+
+def test_sigterm_ends_the_step_and_leaves_a_checkpoint_of_it(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED_SCRIPT, str(tmp_path / "b")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(7):
+        while not process.stdout.readline().startswith("step"):
+            pass
+        process.stdin.write("\n")
+        process.stdin.flush()
+    while not process.stdout.readline().startswith("step 8"):
+        pass
+    process.send_signal(signal.SIGTERM)  # while it waits inside its eighth step
+    output = process.communicate("\n")[0]
+    assert process.returncode == 143
+    assert "tiny: stopped at step 8; it goes on from there" in output
+    assert json.loads((tmp_path / "b/state.json").read_text())["step"] == 8
+    ends_as_without_a_stop(tmp_path)
+
+
+def ends_as_without_a_stop(tmp_path):
+    """Resumes b in this process and runs a whole: the same weights, bit for bit."""
     whole, second = student(steps=60), student(steps=60)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -217,3 +266,17 @@ def test_golden_losses_do_not_drift(tmp_path):
 
 
 GOLDEN_LOSSES = [0.74130, 0.51320, 0.42724, 0.41224]
+
+
+def test_a_trial_has_the_same_error_and_leaves_no_weights(tmp_path):
+    whole, trial = student(), replace(student(), is_trial=True)
+    tiny_loop(tmp_path / "a", [whole]).run()
+    tiny_loop(tmp_path / "b", [trial]).run()
+    assert (trial.best_valid, trial.best) == (whole.best_valid, {})
+    sizes = {name: max(p.stat().st_size for p in (tmp_path / name).glob("step-*")) for name in "ab"}
+    bytes_of_weights = sum(t.numel() * 4 for t in whole.trainable_state().values())
+    assert sizes["b"] < bytes_of_weights / 10
+    assert bytes_of_weights <= sizes["a"] < 1.5 * bytes_of_weights  # no optimizer, no last weights
+    again = replace(student(), is_trial=True)
+    tiny_loop(tmp_path / "b", [again]).run()
+    assert (again.best_valid, again.steps_run) == (trial.best_valid, trial.steps_run)

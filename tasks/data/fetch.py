@@ -9,12 +9,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from flows.environment import state_folder
-from flows.errors import FlowError
 from tasks.errors import DataError
 from tasks.params import Params
 from tasks.sections import Dataset
@@ -24,7 +22,7 @@ TIMEOUT_SECONDS: Final = 60
 CHUNK: Final = 1 << 20
 
 
-class NetworkError(FlowError):
+class NetworkError(DataError):
     """A download failed; trying again may help."""
 
 
@@ -48,51 +46,73 @@ def datasets_to_fetch(root: Path, params: Params, made: Iterable[str]) -> list[s
         made: paths that stages of the graph make themselves.
 
     Raises:
-        FlowError: a dataset has neither files, nor a stage that makes them, nor a source.
+        DataError: a dataset has neither files, nor a stage that makes them, nor a source.
     """
     made = set(made)
     names = dict.fromkeys([*params.run.datasets, *params.run.corpora])
     absent = [n for n in names if f"data/raw/{n}" not in made and not has_raw(root, n)]
     for name in absent:
-        if params.datasets[name].url is None and not _mirrored(name, None):
-            raise FlowError(
-                f"dataset {name!r} has no files in data/raw/{name} and no url in params.yaml; "
-                f"bring them with `fewlayers add-data {name} FILE` or set {MIRROR_VARIABLE}"
-            )
+        for source in _sources(name, params.datasets):
+            entry = params.datasets.get(source)
+            if (entry is None or entry.url is None) and not _mirrored(source, None):
+                raise DataError(
+                    f"dataset {source!r} has no files in data/raw/{name} and no url in "
+                    f"params.yaml; bring them with `fewlayers add-data {source} FILE` or set "
+                    f"{MIRROR_VARIABLE}"
+                )
     return absent
 
 
-def fetch(root: Path, name: str, dataset: Dataset) -> Path:
+def _sources(name: str, datasets: Mapping[str, Dataset]) -> list[str]:
+    """The datasets whose files make up this one: itself, or its members."""
+    return list(datasets[name].members) or [name]
+
+
+def fetch(root: Path, name: str, datasets: Mapping[str, Dataset]) -> Path:
     """Puts the raw files of a named dataset into data/raw/NAME; returns that folder.
 
     From the folder that FEWLAYERS_MIRROR names, or else from the entry's URL. Files are kept as
-    delivered; the sha256 is that of the content without gzip or zip.
+    delivered; the sha256 is that of the content without gzip or zip. A joined dataset gets one
+    folder per member, with the files of the dataset of that name.
+
+    Args:
+        root: the workspace.
+        name: of the dataset.
+        datasets: the section of params.yaml; it holds the entry.
 
     Raises:
         NetworkError: the download failed.
         DataError: the sha256 is not the one in params.yaml.
-        FlowError: there is no source.
+        DataError: there is no source.
     """
-    state_folder(root).mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=state_folder(root), prefix=f"fetch-{name}-") as place:
-        files = _mirrored(name, dataset.url)
-        if files:
-            delivered = [Path(shutil.copy(file, place)) for file in files]
-        else:
-            delivered = [_download(name, dataset.url, Path(place))]
-        if dataset.sha256 and len(delivered) == 1:
-            check_sha256(delivered[0], dataset.sha256)
-        _move_in(delivered, raw_folder(root, name))
+    state = root / ".state"
+    state.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=state, prefix=f"fetch-{name}-") as place:
+        for source in _sources(name, datasets):
+            below = source if datasets[name].members else ""
+            _deliver(source, datasets.get(source, datasets[name]), Path(place, below))
+        _move_in(Path(place), raw_folder(root, name))
     return raw_folder(root, name)
 
 
-def _move_in(files: list[Path], folder: Path) -> None:
+def _deliver(name: str, dataset: Dataset, place: Path) -> None:
+    """Puts the files of one dataset into `place` and checks them."""
+    place.mkdir(exist_ok=True)
+    files = _mirrored(name, dataset.url)
+    if files:
+        delivered = [Path(shutil.copyfile(file, place / file.name)) for file in files]
+    else:
+        delivered = [_download(name, dataset.url, place)]
+    if dataset.sha256 and len(delivered) == 1:
+        check_sha256(delivered[0], dataset.sha256)
+
+
+def _move_in(place: Path, folder: Path) -> None:
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    for file in files:
-        shutil.move(file, fresh / file.name)
-        (fresh / file.name).chmod(0o644)
+    for child in sorted(place.iterdir()):
+        shutil.move(child, fresh / child.name)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
 
@@ -104,7 +124,7 @@ def _mirrored(name: str, url: str | None) -> list[Path]:
         return []
     top = Path(mirror)
     if not top.is_dir():
-        raise FlowError(f"{MIRROR_VARIABLE} must name a folder; got {mirror!r}")
+        raise DataError(f"{MIRROR_VARIABLE} must name a folder; got {mirror!r}")
     wanted = [f"{name}.csv.gz", f"{name}.csv", f"{name}.parquet"]
     if url:
         file = Path(urllib.parse.urlparse(url).path).name
@@ -119,10 +139,10 @@ def _mirrored(name: str, url: str | None) -> list[Path]:
 
 def _download(name: str, url: str | None, place: Path) -> Path:
     if url is None:
-        raise FlowError(f"dataset {name!r} has no url in params.yaml and no file in the mirror")
+        raise DataError(f"dataset {name!r} has no url in params.yaml and no file in the mirror")
     parts = urllib.parse.urlparse(url)
     if parts.scheme not in {"http", "https"}:
-        raise FlowError(f"the url of dataset {name!r} must start with http or https; got {url!r}")
+        raise DataError(f"the url of dataset {name!r} must start with http or https; got {url!r}")
     target = place / (Path(parts.path).name or f"{name}.csv")
     try:
         answer = urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS)  # noqa: S310
@@ -133,7 +153,11 @@ def _download(name: str, url: str | None, place: Path) -> Path:
             f"dataset {name!r}: {url} cannot be read ({error}); check the network, or set "
             f"{MIRROR_VARIABLE} to a folder that holds {target.name}"
         ) from error
-    return _unzip(target) if target.suffix == ".zip" else target
+    if target.suffix != ".zip":
+        return target
+    unpacked = _unzip(target)
+    target.unlink()
+    return unpacked
 
 
 def _unzip(archive: Path) -> Path:

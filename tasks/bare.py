@@ -1,0 +1,149 @@
+"""Runs a preset's whole graph in pieces, without Prefect, DVC or a network: `make study-gpu`.
+
+dvc.yaml is read and its stages are run one after the other in `.state/bare/PRESET/`. A piece ends
+after its budget, with exit status 75: the same command goes on from there. The tables and the
+figure of error against scale, of the models that are finished, lie in data/studies/PRESET/.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tasks.artifacts import write_atomically, write_csv, write_text
+from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
+from tasks.figures.scale import draw_scale_study
+from tasks.figures.style import to_png
+from tasks.metrics.scale import ScaleStudy, finished_models, markdown_of_study, read_study
+from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
+from tasks.pipeline.graph import Graph, read_graph
+from tasks.pipeline.runner import Piece, one_at_a_time, run_graph, stage_seconds
+from tasks.runtime import run_stage
+
+ON_CUDA, ELSEWHERE = "gpu", "gpu-pico"  # presets
+UNFINISHED = 75  # exit status: sysexits.h's EX_TEMPFAIL, "try again"
+NO_BASE_NOTE = "data/pretrained/none/README.md"  # what a model without a pretrained start reads
+
+log = logging.getLogger(__name__)
+
+
+def make_workspace(project: Path, preset: str) -> tuple[Path, dict[str, Any]]:
+    """The folder in which a preset is run, made or renewed, and the content of its params.yaml.
+
+    Raises:
+        ParamsError: there is no such preset, or params.yaml with it is not valid.
+    """
+    content = load_preset(project / "params.yaml", preset)
+    root = project / ".state" / "bare" / preset
+    root.mkdir(parents=True, exist_ok=True)
+    write_text(root / "params.yaml", yaml_text(content))
+    code = root / "tasks"
+    if not code.is_symlink():
+        code.symlink_to((project / "tasks").resolve(), target_is_directory=True)
+    note = root / NO_BASE_NOTE
+    note.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(project / NO_BASE_NOTE, note)
+    return root, content
+
+
+def bring_raw(project: Path, root: Path, params: Params, graph: Graph) -> None:
+    """Puts raw files into the workspace: from the project's data/raw, the mirror, or their URLs.
+
+    Raises:
+        DataError: there is no source, a download failed, or the sha256 is another one.
+    """
+    for name in (*params.run.datasets, *params.run.corpora):
+        members = list(params.datasets[name].members) or [name]
+        if has_raw(root, name) or not all(has_raw(project, member) for member in members):
+            continue
+        for member in members:
+            below = raw_folder(root, name) / (member if params.datasets[name].members else "")
+            shutil.copytree(raw_folder(project, member), below)
+    made = [out for stage in graph.stages for out in stage.outs]
+    for name in datasets_to_fetch(root, params, made):
+        log.info("%s: raw files from the mirror or by URL", name)
+        fetch(root, name, params.datasets)
+
+
+def write_results(folder: Path, study: ScaleStudy, seconds: dict[str, float]) -> None:
+    """Writes the study's tables as CSV and Markdown, its figure, and the stages' seconds."""
+    for name, frame in study.tables().items():
+        write_csv(folder / f"{name}.csv", frame)
+    write_text(folder / "table.md", markdown_of_study(study))
+    picture = to_png(draw_scale_study(study))
+    write_atomically(folder / "figure.png", lambda path: _write_bytes(path, picture))
+    write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.bare",
+        description="Runs a preset's graph in pieces, without Prefect, DVC or a network.",
+    )
+    parser.add_argument(
+        "--preset", help=f"by default {ON_CUDA} where torch sees a CUDA device, else {ELSEWHERE}"
+    )
+    parser.add_argument(
+        "--budget-seconds", type=float, default=540.0, help="of one piece (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--grace-seconds",
+        type=float,
+        default=90.0,
+        help="its last part, in which the stage at work saves its state (default: %(default)g)",
+    )
+    given = parser.parse_args(argv)
+    if not 0 <= given.grace_seconds < given.budget_seconds:
+        parser.error("--grace-seconds must be less than --budget-seconds")
+    return given
+
+
+def _preset() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return ON_CUDA
+    log.info(
+        "no CUDA device: the preset %s shows that the command works; its errors mean nothing",
+        ELSEWHERE,
+    )
+    return ELSEWHERE
+
+
+def main(argv: list[str]) -> None:
+    """Runs one piece. Exit status 75: more pieces are needed."""
+    args, project = _arguments(argv), Path.cwd()
+    preset = args.preset or _preset()
+    load_params(project / "params.yaml")
+    root, content = make_workspace(project, preset)
+    params = validate_params(content, preset)
+    with one_at_a_time(root):
+        graph = read_graph(project / "dvc.yaml", content)
+        bring_raw(project, root, params, graph)
+        piece = Piece(budget_seconds=args.budget_seconds, grace_seconds=args.grace_seconds)
+        outcome = run_graph(root, graph, content, piece)
+    folder = project / "data" / "studies" / preset
+    models = finished_models(params, outcome.done)
+    if models:
+        write_results(folder, read_study(root, params, models), stage_seconds(root, graph))
+    if outcome.stopped_at:
+        log.info("models finished so far: %s", ", ".join(models) or "none")
+        log.info(
+            "%d of %d stages are done, %s is next: run it again to go on",
+            *(len(outcome.done), len(graph.stages), outcome.stopped_at),
+        )
+        raise SystemExit(UNFINISHED)
+    if models:
+        log.info("%s", (folder / "table.md").read_text(encoding="utf-8").rstrip())
+        log.info("study: %s", folder.relative_to(project))
+    log.info("report: %s", (root / "reports/index.html").relative_to(project))
+
+
+if __name__ == "__main__":
+    run_stage(main)

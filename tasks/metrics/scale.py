@@ -1,0 +1,269 @@
+"""Tables of one run over several scales: error, layer profile, pruning and latency by model.
+
+The errors of a joined dataset are taken apart into its members, from the errors of every window.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tasks.artifacts import Evaluation, Measurement, TrainingSummary
+from tasks.data.series import load_series
+from tasks.metrics.paired import (
+    Comparison,
+    block_length_for,
+    compare,
+    errors_by_offset,
+    holm,
+    verdict_by,
+)
+from tasks.metrics.study import markdown_of
+from tasks.params import Params
+from tasks.runtime import seed_for
+from tasks.score_artifacts import Scores
+
+MEAN = "mean"  # in the column `dataset`: over the datasets, each counting the same
+SHOWN = ("full", "pruned", "random", "random_best", "first", "last", "even", "scratch", "linear")
+GOOD = ("superior", "non-inferior")
+READ = ("train", "score", "evaluate", "measure")  # the stages whose files are read
+ONE_THREAD = "threads=1,batch="
+
+
+@dataclass(frozen=True)
+class ScaleStudy:
+    """What a run over several scales found; models in the order of params.yaml.
+
+    Attributes:
+        errors: one row per model and dataset, and one with the mean over the datasets.
+        profile: one row per model and block, one column per score.
+        latency: one row per model and batch size.
+        machine: what it ran on.
+    """
+
+    errors: pd.DataFrame
+    profile: pd.DataFrame
+    latency: pd.DataFrame
+    machine: str
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables by name."""
+        return {"errors": self.errors, "profile": self.profile, "latency": self.latency}
+
+
+def finished_models(params: Params, done: Collection[str]) -> list[str]:
+    """The models whose stages are done on every dataset, as far as the tables need them.
+
+    Args:
+        params: `run` is read.
+        done: names of stages, as DVC gives them.
+    """
+
+    def needed(model: str) -> set[str]:
+        return {f"{stage}@{dataset}-{model}" for stage in READ for dataset in params.run.datasets}
+
+    return [model for model in params.run.models if needed(model) <= set(done)]
+
+
+def read_study(root: Path, params: Params, models: Sequence[str]) -> ScaleStudy:
+    """Reads what a run below `root` found for these models, which are finished.
+
+    Raises:
+        ArtifactError: a file is missing or torn.
+    """
+    errors: list[pd.DataFrame] = []
+    profile: list[pd.DataFrame] = []
+    latency: list[pd.DataFrame] = []
+    machine = ""
+    for model in models:
+        parts: list[dict[str, object]] = []
+        for dataset in params.run.datasets:
+            name = f"{dataset}/{model}"
+            measured = Measurement.read(root / "measurements" / f"{name}.json")
+            machine = measured.machine
+            parts += _parts(root, params, dataset, model, measured)
+            profile.append(profile_rows(Scores.read(root / "scores" / f"{name}.json")))
+            latency.append(latency_rows(measured))
+        errors.append(with_mean(corrected(parts, params.evaluation.alpha)))
+    return ScaleStudy(pd.concat(errors), pd.concat(profile), pd.concat(latency), machine)
+
+
+def _parts(
+    root: Path, params: Params, dataset: str, model: str, measured: Measurement
+) -> list[dict[str, object]]:
+    name = f"{dataset}/{model}"
+    evaluation = Evaluation.read(root / "evaluation" / name / "evaluation.json")
+    trained = TrainingSummary.read(root / "models/full" / name / "training.json")
+    windows = pd.read_parquet(root / "evaluation" / name / "windows.parquet")
+    history = load_series(root / "data/prepared" / dataset / "history")
+    is_joined = params.datasets[dataset].kind == "joined"
+    places = [one.name.partition("/")[0] if is_joined else dataset for one in history.series]
+    facts = {
+        "model": model,
+        "parameters": measured.parameters_full["used"],
+        "blocks": evaluation.layers_full,
+        "kept": evaluation.layers_kept,
+        "keep": " ".join(map(str, evaluation.keep)),
+        "rate": trained.learning_rate,
+        "steps": trained.steps_run,
+        "precision": trained.precision,
+    }
+    return [
+        {"dataset": part, **facts}
+        | part_errors(group)
+        | _against_full(group, params, f"{name}/{part}")
+        for part, group in windows.groupby(
+            windows["series"].map(dict(enumerate(places))), sort=False
+        )
+    ]
+
+
+def part_errors(windows: pd.DataFrame) -> dict[str, float]:
+    """The mean squared error of every forecaster over the observed points of these windows.
+
+    Args:
+        windows: `series`, `offset`, `points`, and one column of errors per forecaster.
+    """
+    names = [name for name in windows.columns if name not in {"series", "offset", "points"}]
+    points = windows["points"].to_numpy()
+    errors = {
+        name: float(np.where(points > 0, windows[name], 0.0) @ points / max(1, points.sum()))
+        for name in names
+    }
+    drawn = [errors.pop(name) for name in names if name.startswith("random_")]
+    random = {
+        "random": float(np.mean(drawn)),
+        "random_best": min(drawn),
+        "random_worst": max(drawn),
+    }
+    return errors | random
+
+
+def _against_full(windows: pd.DataFrame, params: Params, name: str) -> dict[str, object]:
+    found = compare_windows(windows, params, name)
+    return {
+        "difference": found.difference,
+        "low": found.interval[0],
+        "high": found.interval[1],
+        "p_noninferior": found.p_noninferior,
+        "p_superior": found.p_superior,
+        "margin": params.evaluation.margin,
+    }
+
+
+def compare_windows(windows: pd.DataFrame, params: Params, name: str) -> Comparison:
+    """The pruned against the full model on some windows, as `evaluate` compares them on all."""
+    settings = params.evaluation
+    points, offsets = windows["points"].to_numpy(), windows["offset"].to_numpy()
+    full, pruned = (
+        errors_by_offset(windows[which].to_numpy(), points, offsets) for which in ("full", "pruned")
+    )
+    return compare(
+        full,
+        pruned,
+        block_length=block_length_for(
+            len(full),
+            context=params.windows.context,
+            horizon=params.windows.horizon,
+            stride=settings.stride,
+        ),
+        margin=settings.margin,
+        alpha=settings.alpha,
+        samples=settings.bootstrap_samples,
+        generator=np.random.default_rng(seed_for(params.seed, "scale", name)),
+    )
+
+
+def corrected(parts: Sequence[Mapping[str, object]], alpha: float) -> pd.DataFrame:
+    """One model's rows with a verdict each, by p-values that Holm corrects over the datasets."""
+    frame = pd.DataFrame(parts)
+    adjusted = {name: holm(list(frame[name])) for name in ("p_noninferior", "p_superior")}
+    frame["verdict"] = [
+        verdict_by(noninferior, superior, is_inferior=low > margin, alpha=alpha)
+        for noninferior, superior, low, margin in zip(
+            *adjusted.values(), frame["low"], frame["margin"], strict=True
+        )
+    ]
+    return frame.drop(columns=["p_noninferior", "p_superior", "margin"])
+
+
+def with_mean(rows: pd.DataFrame) -> pd.DataFrame:
+    """One model's rows and a last one with the means of all errors over the datasets."""
+    facts = rows.columns[: list(rows.columns).index("precision") + 1]
+    mean = rows.drop(columns=[*facts, "low", "high", "verdict"]).mean()
+    mean["difference"] = mean["pruned"] / mean["full"] - 1
+    last = rows.iloc[0][facts].to_dict() | mean.to_dict() | {"dataset": MEAN}
+    return pd.concat([rows, pd.DataFrame([last])], ignore_index=True)
+
+
+def profile_rows(scores: Scores) -> pd.DataFrame:
+    """One row per block, from 1, with its scores."""
+    columns = {name: score.values for name, score in scores.scores.items()}
+    blocks = {"model": scores.model, "block": np.arange(1, scores.num_blocks + 1)}
+    return pd.DataFrame(blocks | columns)
+
+
+def latency_rows(measured: Measurement) -> pd.DataFrame:
+    """One row per batch size, at one CPU thread: median milliseconds of full and pruned."""
+    rows = [
+        {
+            "model": measured.model,
+            "batch": int(key.removeprefix(ONE_THREAD)),
+            "full_ms": full.p50_ms,
+            "pruned_ms": measured.pruned[key].p50_ms,
+            "speedup": measured.speedup_p50[key],
+            "parameters_full": measured.parameters_full["used"],
+            "parameters_pruned": measured.parameters_pruned["used"],
+            "peak_bytes_full": measured.peak_bytes_full,
+            "peak_bytes_pruned": measured.peak_bytes_pruned,
+        }
+        for key, full in measured.full.items()
+        if key.startswith(ONE_THREAD)
+    ]
+    return pd.DataFrame(rows)
+
+
+def markdown_of_study(study: ScaleStudy) -> str:
+    """The tables in Markdown, errors as test MSE on scaled values."""
+    latency = study.latency[["model", "batch", "full_ms", "pruned_ms", "speedup"]]
+    parts = [
+        f"Measured on: {study.machine}",
+        "Error against scale, full model:\n\n" + markdown_of(scale_table(study.errors)),
+        "At most the wanted share of the blocks kept and healed, against controls with equal "
+        "tuning, means over the datasets:\n\n" + markdown_of(pruning_table(study.errors)),
+        "Latency of a forecast, median milliseconds:\n\n" + markdown_of(latency),
+    ]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
+
+
+def scale_table(errors: pd.DataFrame) -> pd.DataFrame:
+    """One row per model: its size, how it was trained, and its error on every dataset."""
+    rows = []
+    for model, group in errors.groupby("model", sort=False):
+        first = group.iloc[0]
+        facts = {
+            "model": model,
+            "parameters": f"{first['parameters'] / 1e6:.4g} M",
+            "blocks": first["blocks"],
+            "rate": f"{first['rate']:g}",
+            "steps": first["steps"],
+        }
+        rows.append(facts | dict(zip(group["dataset"], group["full"], strict=True)))
+    return pd.DataFrame(rows)
+
+
+def pruning_table(errors: pd.DataFrame) -> pd.DataFrame:
+    """One row per model: means over the datasets, and in how many the pruned one is as good."""
+    rows = []
+    for model, group in errors.groupby("model", sort=False):
+        mean = group[group["dataset"] == MEAN].iloc[0]
+        own = group[group["dataset"] != MEAN]
+        proven = int(own["verdict"].isin(GOOD).sum())
+        rows.append(
+            {"model": model, "kept": f"{mean['kept']} of {mean['blocks']}"}
+            | {name: mean[name] for name in SHOWN}
+            | {"difference": mean["difference"], "proven": f"{proven} of {len(own)}"}
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,145 @@
+"""A preset in pieces with the real stages: without DVC and Prefect, stopped, killed and resumed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tasks.params import read_yaml, yaml_text
+from tests.code_deps import ROOT
+
+KEPT = ("generate", "prepare", "start", "train")
+BLOCKED = """
+import socket, sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"prefect", "dvc", "flows"}:
+            raise AssertionError(f"{name} is imported")
+def no_network(*_):
+    raise AssertionError("the network is asked")
+sys.meta_path.insert(0, Blocked())
+socket.socket.connect = no_network
+from tasks.bare import main
+main(["--preset", "smoke", "--budget-seconds", "0.001", "--grace-seconds", "0"])
+"""
+
+
+def make_project(root: Path, *, steps: int = 400) -> Path:
+    """A project with our code and params.yaml, whose graph ends with training."""
+    root.mkdir()
+    (root / "tasks").symlink_to(ROOT / "tasks")
+    note = "data/pretrained/none/README.md"
+    (root / note).parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / note, root / note)
+    graph = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
+    stages = {name: group for name, group in graph["stages"].items() if name in KEPT}
+    (root / "dvc.yaml").write_text(yaml_text({"stages": stages}))
+    params = read_yaml(ROOT / "params.yaml")
+    changed = {"steps": steps, "eval_every": 50, "sweep_rates": [1e-3, 2e-3], "sweep_steps": 5}
+    params["presets"]["smoke"]["training"] |= changed
+    (root / "params.yaml").write_text(yaml_text(params))
+    return root
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks.bare", "--preset", "smoke", *arguments],
+        cwd=project,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def workspace(project: Path) -> Path:
+    return project / ".state/bare/smoke"
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+
+
+def result(project: Path) -> tuple[bytes, bytes]:
+    folder = workspace(project) / "models/full/demo/tsfm-pico"
+    return (folder / "model.safetensors").read_bytes(), (folder / "training.json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that was run without a stop."""
+    project = make_project(tmp_path_factory.mktemp("whole") / "project")
+    process = start(project)
+    process.communicate()
+    assert (workspace(project) / ".state/done/train@demo-tsfm-pico.json").is_file()
+    return project
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_while_training_it_goes_on_and_ends_the_same(
+    tmp_path: Path, whole: Path, number: signal.Signals
+) -> None:
+    project = make_project(tmp_path / "project")
+    state = workspace(project) / ".state/train/demo/tsfm-pico/state.json"
+    first = start(project)
+    wait_for(state, first)
+    first.send_signal(number)
+    first.communicate()
+    assert not (workspace(project) / "models/full").exists() or not any(
+        (workspace(project) / "models/full").rglob("training.json")
+    )
+    deadline = time.monotonic() + 60  # a stage whose parent was killed saves its state and ends
+    while "demo" in _running(project) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    second = start(project)
+    output = second.communicate()[0]
+    assert "train demo/tsfm-pico: resumed at step" in output
+    assert "prepare@demo" not in output, "what was done is not done again"
+    assert result(project) == result(whole)
+
+
+def _running(project: Path) -> str:
+    """The commands of processes at work in the workspace."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == workspace(project).resolve():
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue
+    return "\n".join(found)
+
+
+@pytest.mark.slow
+def test_a_piece_without_time_says_run_it_again(whole: Path, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    process = start(project, "--budget-seconds", "0.001", "--grace-seconds", "0")
+    output = process.communicate()[0]
+    assert process.returncode == 75
+    assert "0 of 4 stages are done, generate is next: run it again to go on" in output
+    again = start(whole, "--budget-seconds", "0.001", "--grace-seconds", "0")
+    assert "run it again" not in again.communicate()[0]
+
+
+def test_neither_dvc_nor_prefect_nor_the_network_is_needed(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 75, done.stderr
+
+
+def test_the_grace_must_fit_into_the_budget(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    process = start(project, "--budget-seconds", "60")
+    assert "--grace-seconds must be less than --budget-seconds" in process.communicate()[0]
+    assert process.returncode == 2
