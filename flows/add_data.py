@@ -13,13 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
-from tasks.artifacts import Profile
+from tasks.artifacts.data import Profile
 from tasks.data.fetch import fetch, has_raw, raw_folder
 from tasks.data.prepared import audit
 from tasks.data.register import put_in_run, register
 from tasks.errors import ParamsError
 from tasks.params import Params, load_params
-from tasks.sections import Dataset, Name
+from tasks.sections.base import Name
+from tasks.sections.data import Dataset
 
 
 def dataset_entry(options: dict[str, Any]) -> Dataset:

@@ -17,7 +17,7 @@ from flows.errors import FlowError
 from flows.imports import update_import
 from tasks.data.fetch import NetworkError, datasets_to_fetch, fetch
 from tasks.params import Params, load_params
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 RETRY_SECONDS: Final = [2.0, 10.0, 30.0]
 

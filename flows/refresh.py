@@ -32,7 +32,7 @@ from flows.repair import keep_lock, mend
 from tasks.data.fetch import raw_folder
 from tasks.errors import FewlayersError
 from tasks.params import Params, load_params
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 Future = PrefectFuture[Any]
 

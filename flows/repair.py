@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.dvc import has_whole_lock
 from flows.environment import state_folder
-from tasks.artifacts import write_atomically
+from tasks.artifacts.files import write_atomically
 
 
 def mend(root: Path) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Final
 from flows.environment import base_environment, prefect_environment, prefect_home
 from flows.errors import FlowError
 from flows.processes import Child
-from tasks.artifacts import write_text
+from tasks.artifacts.files import write_text
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 90.0

@@ -15,14 +15,15 @@ import pandas as pd
 from flows import dvc
 from flows.errors import FlowError
 from flows.workspace import renew_workspace
-from tasks.artifacts import Evaluation, write_atomically, write_csv, write_text
+from tasks.artifacts.evaluation import Evaluation
+from tasks.artifacts.files import write_atomically, write_csv, write_text
+from tasks.artifacts.scoring import Scores
 from tasks.figures.study import draw_study
 from tasks.figures.style import to_png
 from tasks.metrics.study import CAPS, markdown_of, share_table, task_row, task_table
 from tasks.metrics.study_stability import Choice, agreement_table, answer_table
 from tasks.params import Params, load_params, load_preset
-from tasks.score_artifacts import Scores
-from tasks.sections_study import Study
+from tasks.sections.run import Study
 
 FOLDER: Final = Path("data/studies")
 STABILITY: Final = (

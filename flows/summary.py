@@ -7,7 +7,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from tasks.artifacts import Profile
+from tasks.artifacts.data import Profile
 
 COLUMNS: Final = (
     "dataset", "model", "layers kept", "error full", "error pruned", "verdict", "speed-up",

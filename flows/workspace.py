@@ -12,7 +12,7 @@ from typing import Any, Final
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
-from tasks.artifacts import write_text
+from tasks.artifacts.files import write_text
 from tasks.data.fetch import raw_folder
 from tasks.params import load_preset, validate_params, yaml_text
 

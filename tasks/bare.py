@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.artifacts import write_atomically, write_csv, write_text
+from tasks.artifacts.files import write_atomically, write_csv, write_text
 from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
 from tasks.figures.scale import draw_scale_study
 from tasks.figures.style import to_png

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.artifacts import PruneSummary, StartSummary, TrainingSummary, link_or_copy
+from tasks.artifacts.files import link_or_copy
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.training import PruneSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
@@ -14,8 +16,7 @@ from tasks.models.registry import load_in_units, load_model
 from tasks.models.sublayers import shape_as, stored_depth
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.score_artifacts import Scores
-from tasks.sections import RandomStart, Scale
+from tasks.sections.models import RandomStart, Scale
 from tasks.training.fit import tuned_rate, write_timing
 from tasks.training.healing import HealingJob, make_healer, save_control
 from tasks.training.options import healing_option

@@ -18,17 +18,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from tasks.artifacts import (
-    ControlSummary,
-    Evaluation,
-    Profile,
-    PruneSummary,
-    Timing,
-    TrainingSummary,
-    write_atomically,
-    write_csv,
-    write_text,
-)
+from tasks.artifacts.data import Profile
+from tasks.artifacts.evaluation import Evaluation
+from tasks.artifacts.files import write_atomically, write_csv, write_text
+from tasks.artifacts.training import ControlSummary, PruneSummary, Timing, TrainingSummary
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, test_windows, training_windows, validation_windows
 from tasks.errors import ArtifactError
@@ -41,7 +34,7 @@ from tasks.models.interface import ForecastModel
 from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.sections import PretrainedStart
+from tasks.sections.models import PretrainedStart
 
 LINEAR_WINDOWS = 20_000
 NEEDED_CONTROLS = ("full_extra", "random_0", "scratch")

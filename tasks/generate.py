@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.artifacts import write_atomically, write_csv, write_text
+from tasks.artifacts.files import write_atomically, write_csv, write_text
 from tasks.data.corpus import corpus_table
 from tasks.data.files import SYNTHETIC_MARKER
 from tasks.data.synthetic import demo_frame

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.artifacts import Latency, Measurement
+from tasks.artifacts.evaluation import Latency, Measurement
 from tasks.errors import ArtifactError
 from tasks.metrics.latency import interleaved_seconds, latency_of, torch_threads
 from tasks.metrics.memory import peak_bytes
@@ -27,7 +27,7 @@ from tasks.models.interface import ForecastModel
 from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.sections import Measure
+from tasks.sections.judging import Measure
 
 CPU_INFO = Path("/proc/cpuinfo")
 

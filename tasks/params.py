@@ -17,28 +17,15 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from tasks.errors import ParamsError
-from tasks.score_sections import Scoring
-from tasks.sections import (
-    Controls,
-    Dataset,
-    Evaluation,
-    Generator,
-    Measure,
-    Mix,
-    ModelEntry,
-    Name,
-    PretrainedStart,
-    Run,
-    Runtime,
-    Scale,
-    Search,
-    Section,
-    Training,
-    Windows,
-)
-from tasks.sections_healing import Healing
-from tasks.sections_search import Granularity, hide_passwords
-from tasks.sections_study import Stability, Study
+from tasks.sections.base import Name, Section
+from tasks.sections.data import Dataset, Generator, Mix, Windows
+from tasks.sections.healing import Healing
+from tasks.sections.judging import Controls, Evaluation, Measure, Stability
+from tasks.sections.models import ModelEntry, PretrainedStart, Scale, Training
+from tasks.sections.run import Run, Runtime, Study
+from tasks.sections.scoring import Scoring
+from tasks.sections.search import Granularity, Search
+from tasks.sections.storage import hide_passwords
 
 MAX_PARAMS_BYTES = 64 * 1024
 NO_BASE = "none"  # in run.models: the model starts from no pretrained one

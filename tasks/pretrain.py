@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tasks.artifacts import StartSummary
+from tasks.artifacts.training import StartSummary
 from tasks.data.mixes import load_mix
 from tasks.data.windows import training_windows, validation_windows
 from tasks.models.registry import load_model

@@ -3,16 +3,11 @@
 import time
 from pathlib import Path
 
-from tasks.artifacts import (
-    HealedOption,
-    PruneSummary,
-    SearchResult,
-    StartSummary,
-    TrainingSummary,
-)
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.search import SearchResult
+from tasks.artifacts.training import HealedOption, PruneSummary, StartSummary, TrainingSummary
 from tasks.models.registry import load_in_units, load_model
 from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
-from tasks.score_artifacts import Scores
 from tasks.training.fit import tuned_rate, write_history, write_timing
 from tasks.training.healing import HealingJob, make_healer
 from tasks.training.loop import validation_mse

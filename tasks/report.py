@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tasks.artifacts import write_atomically, write_text
+from tasks.artifacts.files import write_atomically, write_text
 from tasks.figures.cost import draw_error_vs_cost
 from tasks.figures.curves import SizedError, draw_scale, size_row
 from tasks.figures.inputs import Pair, read_pair

@@ -4,12 +4,12 @@ import hashlib
 import time
 from pathlib import Path
 
+from tasks.artifacts.scoring import Scores
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.score_artifacts import Scores
 from tasks.scorers.breakdown import break_down
 from tasks.scorers.calibration import draw_windows, is_volatile, volatility
 from tasks.scorers.few_layer_changes import few_layer_changes

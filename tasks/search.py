@@ -6,7 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.artifacts import SearchResult, StartSummary, TrainingSummary, write_csv
+from tasks.artifacts.files import write_csv
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.search import SearchResult
+from tasks.artifacts.training import StartSummary, TrainingSummary
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import costs_of
@@ -16,7 +19,6 @@ from tasks.models.native import NativeModel
 from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.score_artifacts import Scores
 from tasks.searchers.climb import Ladder, climb
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.queue import StudyQueue

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tasks.artifacts import SearchResult
+from tasks.artifacts.search import SearchResult
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.errors import DataError
@@ -30,9 +30,8 @@ from tasks.runtime import (
     seed_for,
     stage_parser,
 )
-from tasks.score_sections import Scoring
 from tasks.scorers.table import Meter, kinds_of, score_all
-from tasks.sections_search import ScoreName
+from tasks.sections.scoring import ScoreName, Scoring
 from tasks.training.fit import write_timing
 
 SCORES: list[ScoreName] = ["few_layer", "block_influence", "removal_loss"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.artifacts import StartSummary
+from tasks.artifacts.training import StartSummary
 from tasks.models.build import build_model
 from tasks.runtime import load_selected, run_stage, seed_for, stage_parser
 

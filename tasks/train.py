@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tasks.artifacts import StartSummary
+from tasks.artifacts.training import StartSummary
 from tasks.models.registry import load_model
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.training.fit import fit, training_data, write_history, write_timing

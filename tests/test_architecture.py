@@ -13,10 +13,7 @@ from tests.code_deps import ROOT, body_of, code_of, direct_imports, is_code, sta
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 NOT_STAGE_PARAMS = {"runtime", "presets", "studies"}  # how to run; changing them changes no result
 LAYERS = [
-    [
-        "errors", "sections", "sections_healing", "sections_search", "sections_study",
-        "score_sections", "params", "artifacts", "score_artifacts", "runtime",
-    ],
+    ["errors", "sections", "params", "artifacts", "runtime"],
     ["data"],
     ["models"],
     ["masks"],

@@ -14,7 +14,7 @@ import torch
 from ruamel.yaml import YAML
 from transformers import AutoModel, GPT2Config, GPT2Model
 
-from tasks.artifacts import read_json
+from tasks.artifacts.files import read_json
 from tasks.data.series import load_series
 from tasks.models.registry import load_model
 from tasks.params import load_preset, merge, validate_params, yaml_text

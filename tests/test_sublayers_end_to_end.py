@@ -20,14 +20,15 @@ from tasks import (
     start,
     train,
 )
-from tasks.artifacts import Evaluation, Measurement, SearchResult
+from tasks.artifacts.evaluation import Evaluation, Measurement
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.search import SearchResult
 from tasks.figures.inputs import read_table
 from tasks.metrics.stability import Stability
 from tasks.metrics.study import task_row
 from tasks.models.registry import load_model
 from tasks.models.sublayers import SublayerModel
 from tasks.params import load_preset, merge, yaml_text
-from tasks.score_artifacts import Scores
 from tests.code_deps import ROOT
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from tasks.data.windows import training_windows, validation_windows
 from tasks.models.backbones import backbone_config
 from tasks.models.interface import LossSpec
 from tasks.models.native import NativeConfig, NativeModel
-from tasks.sections import Scale
+from tasks.sections.models import Scale
 from tasks.training.fit import TrainingData
 from tasks.training.loop import Loop
 from tasks.training.recipe import Recipe, Student

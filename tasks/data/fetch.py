@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from tasks.errors import DataError
 from tasks.params import Params
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 MIRROR_VARIABLE: Final = "FEWLAYERS_MIRROR"
 TIMEOUT_SECONDS: Final = 60

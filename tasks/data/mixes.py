@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.artifacts import Artifact
+from tasks.artifacts.files import Artifact
 from tasks.data.series import Series, SeriesSet, concatenate, load_series
 from tasks.errors import ArtifactError
-from tasks.sections import Mix
+from tasks.sections.data import Mix
 
 Weight = Callable[[Series], float]
 

@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64
 from tasks.data.table import Findings, Table
 from tasks.data.times import Times
 from tasks.errors import DataError
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 
 @dataclass(frozen=True)

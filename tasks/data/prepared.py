@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from tasks.artifacts import ChannelProfile, Profile
+from tasks.artifacts.data import ChannelProfile, Profile
 from tasks.data.grid import SourceSeries
 from tasks.data.profile import ADF_CHANNELS, channel_profile, dataset_profile
 from tasks.data.scaling import Scaler, fit_scaler
@@ -15,7 +15,7 @@ from tasks.data.series import Series, SeriesSet, concatenate
 from tasks.data.sources import Source, read_source
 from tasks.data.splits import Bounds, check_fits, rows_needed, split_rows
 from tasks.errors import DataError
-from tasks.sections import Dataset, Windows
+from tasks.sections.data import Dataset, Windows
 
 MAX_VANISHED_SHARE = 0.1
 PADDING_KEPT = 8  # a corpus window shows at least so many values of its series

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from tasks.artifacts import ChannelProfile, Profile
+from tasks.artifacts.data import ChannelProfile, Profile
 from tasks.data.grid import SourceSeries
 from tasks.data.scaling import Scaler
 from tasks.data.sources import Source

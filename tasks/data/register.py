@@ -11,10 +11,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark
 from ruamel.yaml.tokens import CommentToken
 
-from tasks.artifacts import write_atomically
+from tasks.artifacts.files import write_atomically
 from tasks.errors import ParamsError
 from tasks.params import read_yaml, validate_params
-from tasks.sections import NAME_PATTERN
+from tasks.sections.base import NAME_PATTERN
 
 WIDTH = 10_000  # no line is broken
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from tasks.artifacts import read_json, write_atomically, write_text
+from tasks.artifacts.files import read_json, write_atomically, write_text
 from tasks.errors import ArtifactError
 
 

@@ -21,7 +21,7 @@ from tasks.data.text import EmptyTextError
 from tasks.data.times import read_times, to_utc
 from tasks.data.values import read_numbers
 from tasks.errors import DataError
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 TIME_NAMES = ("date", "ds", "time", "datetime", "timestamp", "date_time", "period", "day")
 LONG_NAMES = ("unique_id", "ds", "y")

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tasks.errors import DataError
-from tasks.sections import Split, Windows
+from tasks.sections.data import Split, Windows
 
 
 @dataclass(frozen=True)

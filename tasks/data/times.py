@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int64
 
 from tasks.data.table import Table
 from tasks.errors import DataError
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 Times = np.ndarray[Any, np.dtype[np.datetime64]]
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float64
 
 from tasks.data.table import Table
 from tasks.errors import DataError
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 BLANKS = ["", "nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"]
 PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"

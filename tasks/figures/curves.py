@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from tasks.figures import style
 from tasks.figures.numbers import format_count
 from tasks.figures.summary import SummaryRow
-from tasks.sections import ModelEntry
+from tasks.sections.models import ModelEntry
 
 CLOSE = 1.25  # sizes within this ratio share a tick
 

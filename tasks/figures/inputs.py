@@ -7,21 +7,15 @@ from typing import TypeVar
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from tasks.artifacts import (
-    ControlSummary,
-    Evaluation,
-    Measurement,
-    Profile,
-    PruneSummary,
-    SearchResult,
-    Timing,
-    TrainingSummary,
-    read_json,
-)
+from tasks.artifacts.data import Profile
+from tasks.artifacts.evaluation import Evaluation, Measurement
+from tasks.artifacts.files import read_json
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.search import SearchResult
+from tasks.artifacts.training import ControlSummary, PruneSummary, Timing, TrainingSummary
 from tasks.errors import ArtifactError
 from tasks.figures.units import Units
 from tasks.metrics.stability import Stability
-from tasks.score_artifacts import Scores
 
 # Controls that are no model folder under models/controls/.
 BASELINES = ("seasonal_naive", "linear")

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tasks.artifacts import Candidate, SearchResult
+from tasks.artifacts.scoring import Score
+from tasks.artifacts.search import Candidate, SearchResult
 from tasks.figures import style
 from tasks.figures.inputs import Pair
 from tasks.figures.units import Units
-from tasks.score_artifacts import Score
 
 PANELS_PER_ROW = 3
 

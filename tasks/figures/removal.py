@@ -7,9 +7,9 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from tasks.artifacts.scoring import ErrorParts
 from tasks.figures import style
 from tasks.figures.units import Units
-from tasks.score_artifacts import ErrorParts
 
 MOST_SERIES = 24  # more names cannot be read
 LONGEST_NAME = 18

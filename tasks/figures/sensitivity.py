@@ -1,9 +1,9 @@
 """Tables of how the scores move: with the calibration windows, and with their own options."""
 
+from tasks.artifacts.scoring import CalibrationSensitivity, CalibrationSetting, OptionChange
 from tasks.figures.numbers import ABSENT
 from tasks.figures.tables import Table
 from tasks.figures.units import Units
-from tasks.score_artifacts import CalibrationSensitivity, CalibrationSetting, OptionChange
 
 
 def calibration_table(sensitivity: CalibrationSensitivity) -> Table:

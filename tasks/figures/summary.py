@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import TypeAdapter
 
-from tasks.artifacts import Artifact, Errors, Measurement, Recommendation, Verdict
+from tasks.artifacts.evaluation import Errors, Measurement, Recommendation, Verdict
+from tasks.artifacts.files import Artifact
 from tasks.errors import ArtifactError
 from tasks.figures.inputs import Pair
 from tasks.figures.verdicts import CorrectedVerdict
 from tasks.metrics.checks import Fit, fit_of, stationarity_of
 from tasks.metrics.stability import SAMPLES, Answer, Judgement, Stability, judge
-from tasks.sections_search import Granularity
+from tasks.sections.search import Granularity
 
 _KEY = re.compile(r"^threads=(\d+),batch=(\d+)$")
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.artifacts import Errors, Profile
+from tasks.artifacts.data import Profile
+from tasks.artifacts.evaluation import Errors
 from tasks.figures.cost import reference_name, validation_error
 from tasks.figures.inputs import BASELINES, Pair
 from tasks.figures.numbers import (

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from tasks.figures.numbers import ABSENT
-from tasks.sections_search import Granularity
+from tasks.sections.search import Granularity
 
 PARTS = "AM"  # attention and MLP, in the order of the residual stream
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tasks.artifacts import Evaluation, Recommendation, Verdict
+from tasks.artifacts.evaluation import Evaluation, Recommendation, Verdict
 from tasks.metrics.advice import recommend
 
 Adjust = Callable[[Sequence[float]], list[float]]

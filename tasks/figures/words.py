@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.artifacts import PruneSummary, SearchResult
+from tasks.artifacts.search import SearchResult
+from tasks.artifacts.training import PruneSummary
 from tasks.figures.curves import SizedError
 from tasks.figures.inputs import Pair
 from tasks.figures.numbers import format_count, format_error, format_p_value, format_percent

@@ -5,8 +5,8 @@ from math import comb
 
 import numpy as np
 
+from tasks.artifacts.scoring import Score
 from tasks.errors import MaskError
-from tasks.score_artifacts import Score
 
 Mask = tuple[int, ...]
 

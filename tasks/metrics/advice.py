@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tasks.artifacts import Recommendation, Verdict
+from tasks.artifacts.evaluation import Recommendation, Verdict
 
 
 def does_selection_add(pruned_mse: float, random_mse: Sequence[float]) -> bool:

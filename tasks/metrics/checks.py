@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tasks.artifacts import Profile, TrainingSummary
+from tasks.artifacts.data import Profile
+from tasks.artifacts.training import TrainingSummary
 from tasks.training.convergence import was_improving
 
 STATIONARY_P_VALUE = 0.05

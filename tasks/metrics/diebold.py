@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from tasks.artifacts import DieboldMariano
+from tasks.artifacts.evaluation import DieboldMariano
 from tasks.metrics.paired import verdict_by
 
 

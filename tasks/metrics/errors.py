@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from tasks.artifacts import Errors
+from tasks.artifacts.evaluation import Errors
 from tasks.data.series import SeriesSet
 from tasks.errors import DataError
 

@@ -7,13 +7,13 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.artifacts import DieboldMariano, Evaluation
+from tasks.artifacts.evaluation import DieboldMariano, Evaluation
 from tasks.data.series import SeriesSet
 from tasks.data.windows import WindowSet
 from tasks.metrics.diebold import diebold_mariano
 from tasks.metrics.paired import Comparison, block_length_for, compare, errors_by_offset
 from tasks.metrics.panel import Outcome
-from tasks.sections import Evaluation as EvaluationParams
+from tasks.sections.judging import Evaluation as EvaluationParams
 
 DECIMALS = 6
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from tasks.artifacts import Latency
+from tasks.artifacts.evaluation import Latency
 
 
 @contextmanager

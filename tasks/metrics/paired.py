@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from tasks.artifacts import Verdict
+from tasks.artifacts.evaluation import Verdict
 from tasks.errors import DataError
 
 MIN_OFFSETS = 3

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from tasks.artifacts import Errors
+from tasks.artifacts.evaluation import Errors
 from tasks.data.windows import WindowSet
 from tasks.errors import CheckpointError
 from tasks.metrics.errors import ErrorSums

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Evaluation, Measurement, TrainingSummary
+from tasks.artifacts.evaluation import Evaluation, Measurement
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.training import TrainingSummary
 from tasks.data.series import load_series
 from tasks.metrics.paired import (
     Comparison,
@@ -23,7 +25,6 @@ from tasks.metrics.paired import (
 from tasks.metrics.study import markdown_of
 from tasks.params import Params
 from tasks.runtime import seed_for
-from tasks.score_artifacts import Scores
 
 MEAN = "mean"  # in the column `dataset`: over the datasets, each counting the same
 SHOWN = ("full", "pruned", "random", "random_best", "first", "last", "even", "scratch", "linear")

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy import stats
 
-from tasks.artifacts import Artifact
+from tasks.artifacts.files import Artifact
 from tasks.masks.mask import Mask, top_mask
-from tasks.sections_search import Granularity
+from tasks.sections.search import Granularity
 
 Axis = Literal["calibration", "period", "seed", "horizon"]
 Answer = Literal["finding", "partly", "other", "draw"]

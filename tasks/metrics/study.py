@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import Evaluation
+from tasks.artifacts.evaluation import Evaluation
 
 CAPS = (0.3, 0.5)  # of the blocks
 MARGIN = 0.02  # of the full model's error

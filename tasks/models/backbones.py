@@ -15,7 +15,7 @@ from transformers import (
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from tasks.models.stacks import Part, Stack
-from tasks.sections import Scale
+from tasks.sections.models import Scale
 
 BackboneName = Literal["gpt2", "qwen3"]
 

@@ -9,13 +9,14 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from tasks.artifacts import read_json
+from tasks.artifacts.files import read_json
 from tasks.errors import CheckpointError
 from tasks.models.backbones import MODELS, STACKS, BackboneName, backbone_config, config_data
 from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeConfig, NativeModel
 from tasks.models.registry import load_model
-from tasks.sections import FolderStart, HubStart, ModelEntry, PretrainedStart, Scale, Windows
+from tasks.sections.data import Windows
+from tasks.sections.models import FolderStart, HubStart, ModelEntry, PretrainedStart, Scale
 
 CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
 

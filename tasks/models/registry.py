@@ -9,7 +9,7 @@ from tasks.errors import CheckpointError
 from tasks.models.checkpoint import read_folder
 from tasks.models.native import NativeModel
 from tasks.models.sublayers import SublayerModel, split_blocks
-from tasks.sections_search import Granularity
+from tasks.sections.search import Granularity
 
 
 def load_model(folder: Path) -> NativeModel:

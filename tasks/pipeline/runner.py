@@ -23,7 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tasks.artifacts import write_text
+from tasks.artifacts.files import write_text
 from tasks.errors import ArtifactError, FewlayersError
 from tasks.models.checkpoint import sha256_of
 from tasks.pipeline.graph import Graph, Stage, touch, value_of

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from tasks.score_artifacts import Score
-from tasks.score_sections import Angular
+from tasks.artifacts.scoring import Score
 from tasks.scorers.activations import Activations
+from tasks.sections.scoring import Angular
 
 
 def angular(activations: Activations, options: Angular) -> Score:

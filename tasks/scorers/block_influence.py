@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.score_artifacts import Score
+from tasks.artifacts.scoring import Score
 from tasks.scorers.activations import Activations
 
 

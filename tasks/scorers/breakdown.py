@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from tasks.score_artifacts import ErrorParts, RemovalBreakdown
+from tasks.artifacts.scoring import ErrorParts, RemovalBreakdown
 from tasks.scorers.removals import Removals
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from tasks.data.windows import WindowSet
-from tasks.score_sections import DrawName
+from tasks.sections.scoring import DrawName
 
 POOL = 32  # a stratified draw looks at this many windows for each one it takes
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from tasks.score_artifacts import Score
-from tasks.score_sections import Cka
+from tasks.artifacts.scoring import Score
 from tasks.scorers.activations import Activations
+from tasks.sections.scoring import Cka
 
 
 def cka(activations: Activations, options: Cka) -> Score:

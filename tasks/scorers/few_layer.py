@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-from tasks.score_artifacts import Score
-from tasks.score_sections import FewLayer
+from tasks.artifacts.scoring import Score
 from tasks.scorers.activations import Activations
+from tasks.sections.scoring import FewLayer
 
 
 def few_layer(activations: Activations, options: FewLayer) -> Score:

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from tasks.artifacts.scoring import OptionChange
 from tasks.masks.mask import top_mask
-from tasks.score_artifacts import OptionChange
-from tasks.score_sections import FewLayer
 from tasks.scorers.few_layer import combine
 from tasks.searchers.rungs import rank_correlation
+from tasks.sections.scoring import FewLayer
 
 CHANGES: dict[str, list[Any]] = {
     "alpha": [0.25, 0.5, 0.75, 1.0],

@@ -1,8 +1,8 @@
 """The learned gate as a score (after Huang and Wang 2018, arXiv 1707.01213)."""
 
-from tasks.score_artifacts import Score
-from tasks.score_sections import Gate
+from tasks.artifacts.scoring import Score
 from tasks.scorers.gates import Gates
+from tasks.sections.scoring import Gate
 
 
 def gate(gates: Gates, options: Gate) -> Score:

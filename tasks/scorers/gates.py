@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tasks.models.native import NativeModel
-from tasks.score_sections import Gate
 from tasks.scorers.gradients import forecast_error
+from tasks.sections.scoring import Gate
 
 
 @dataclass(frozen=True)

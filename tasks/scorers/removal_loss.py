@@ -1,6 +1,6 @@
 """Removal loss (arXiv 2605.14075; Song et al. 2024, SLEB, arXiv 2402.09025)."""
 
-from tasks.score_artifacts import Score
+from tasks.artifacts.scoring import Score
 from tasks.scorers.removals import Removals
 
 

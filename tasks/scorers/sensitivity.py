@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from tasks.artifacts.scoring import CalibrationSensitivity, CalibrationSetting, Table
 from tasks.data.windows import WindowSet
 from tasks.runtime import seed_for
-from tasks.score_artifacts import CalibrationSensitivity, CalibrationSetting, Table
 from tasks.scorers.calibration import Calibration, draw_windows
 from tasks.scorers.table import SCORERS, Evidence, Kind, Meter, score_all
 from tasks.searchers.rungs import rank_correlation

@@ -11,10 +11,9 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from tasks.artifacts.scoring import Score
 from tasks.masks.trie import MAX_BYTES
 from tasks.models.native import NativeModel
-from tasks.score_artifacts import Score
-from tasks.score_sections import Scoring
 from tasks.scorers.activations import collect
 from tasks.scorers.angular import angular
 from tasks.scorers.block_influence import block_influence
@@ -27,7 +26,7 @@ from tasks.scorers.removal_greedy import removal_greedy
 from tasks.scorers.removal_loss import removal_loss
 from tasks.scorers.removals import measure_greedy, measure_removals
 from tasks.scorers.taylor import taylor
-from tasks.sections_search import ScoreName
+from tasks.sections.scoring import ScoreName, Scoring
 
 Kind = Literal["activations", "removals", "greedy", "gradients", "gates"]
 Evidence = Any  # of the class that belongs to its kind

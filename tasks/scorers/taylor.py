@@ -1,6 +1,6 @@
 """First-order Taylor importance (Kim et al. 2024, Shortened LLaMA, arXiv 2402.02834)."""
 
-from tasks.score_artifacts import Score
+from tasks.artifacts.scoring import Score
 from tasks.scorers.gradients import Gradients
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks.artifacts import Candidate
+from tasks.artifacts.search import Candidate
 from tasks.masks.mask import Mask, format_mask
 from tasks.searchers.rungs import (
     Entry,

@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 
 from tasks.searchers.surrogate import SurrogateSampler
 from tasks.searchers.swap import SwapSampler
-from tasks.sections_search import SamplerName
+from tasks.sections.search import SamplerName
 
 STARTUP_TRIALS = 10
 POPULATION = 20

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.errors import ParamsError
 from tasks.searchers.journal import open_journal
-from tasks.sections_search import STORAGE_VARIABLE, hide_passwords
+from tasks.sections.storage import STORAGE_VARIABLE, hide_passwords
 
 log = logging.getLogger(__name__)
 

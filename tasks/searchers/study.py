@@ -24,7 +24,7 @@ from tasks.searchers.queue import SOURCE, WINDOWS, Result, Slot, StudyQueue
 from tasks.searchers.race import race
 from tasks.searchers.samplers import make_sampler
 from tasks.searchers.space import decode, distributions, encode, suggest
-from tasks.sections import Search
+from tasks.sections.search import Search
 
 EXHAUSTIVE = "exhaustive"
 TOGETHER = 64  # masks of one unit where all windows are measured

@@ -12,7 +12,8 @@ from optuna.storages import BaseStorage
 
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import POLL_SECONDS, Gauge, measure_one
-from tasks.sections import Runtime, Search
+from tasks.sections.run import Runtime
+from tasks.sections.search import Search
 
 END_SECONDS = 30.0
 WAIT_SECONDS = 1.0

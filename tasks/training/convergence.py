@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.artifacts import TrainingSummary
+from tasks.artifacts.training import TrainingSummary
 
 LATE_SHARE = 0.25  # of the evaluations
 MIN_EVALUATIONS = 3

@@ -11,12 +11,13 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.artifacts import Timing, TrainingSummary, write_csv
+from tasks.artifacts.files import write_csv
+from tasks.artifacts.training import Timing, TrainingSummary
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.native import NativeModel
 from tasks.params import Params
-from tasks.sections import Training
+from tasks.sections.models import Training
 from tasks.training.loop import Loop
 from tasks.training.recipe import Recipe, Student
 

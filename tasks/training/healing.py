@@ -7,14 +7,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
-from tasks.artifacts import ControlSummary
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.training import ControlSummary
 from tasks.masks.mask import Mask
 from tasks.models.native import NativeModel
 from tasks.params import Params
 from tasks.runtime import seed_for
-from tasks.score_artifacts import Scores
-from tasks.sections import Training
-from tasks.sections_healing import Healing
+from tasks.sections.healing import Healing
+from tasks.sections.models import Training
 from tasks.training.fit import TrainingData, training_data
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.sections_healing import Healing
+from tasks.sections.healing import Healing
 
 
 @dataclass(frozen=True, kw_only=True)

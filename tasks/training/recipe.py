@@ -9,10 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tasks.artifacts import TrainingSummary
+from tasks.artifacts.training import TrainingSummary
 from tasks.models.interface import LossSpec
 from tasks.models.native import NativeModel
-from tasks.sections import Training
+from tasks.sections.models import Training
 from tasks.training.convergence import late_change
 from tasks.training.optimizer import adamw
 

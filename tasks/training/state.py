@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tasks.artifacts import write_atomically, write_text
+from tasks.artifacts.files import write_atomically, write_text
 from tasks.models.checkpoint import sha256_of
 from tasks.training.recipe import Student
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from flows.study import FOLDER as STUDIES
-from tasks.artifacts import read_json, write_csv, write_text
+from tasks.artifacts.files import read_json, write_csv, write_text
 from tasks.measure import machine_label
 from tasks.metrics.study import MARGIN, best_within
 from tasks.params import load_params

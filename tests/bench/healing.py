@@ -22,13 +22,14 @@ from filelock import FileLock
 
 from flows.environment import stage_environment, state_folder
 from flows.workspace import sync_folder
-from tasks.artifacts import StartSummary, write_text
+from tasks.artifacts.files import write_text
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.training import StartSummary
 from tasks.data.fetch import fetch, has_raw
 from tasks.masks.mask import Mask, even_mask, format_mask, sizes_of, top_mask
 from tasks.models.registry import load_model
 from tasks.params import Params, load_preset, merge, validate_params, yaml_text
 from tasks.runtime import pick_device, set_threads
-from tasks.score_artifacts import Scores
 from tasks.training.healing import Healer, HealingJob, make_healer, save_control
 from tasks.training.loop import validation_mse
 from tasks.training.options import HealingOption, healing_option

@@ -8,7 +8,7 @@ import pandas as pd
 from filelock import FileLock
 from scipy import stats
 
-from tasks.artifacts import write_csv
+from tasks.artifacts.files import write_csv
 
 KEY = ["dataset", "num_kept", "mask", "seed", "steps", "option"]
 COLUMNS = [

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import SearchResult
+from tasks.artifacts.scoring import Score, Scores
+from tasks.artifacts.search import SearchResult
 from tasks.metrics.study import markdown_of
-from tasks.score_artifacts import Score, Scores
-from tasks.score_sections import FewLayer
 from tasks.scorers.few_layer import combine
 from tasks.scorers.few_layer_changes import CHANGES
 from tasks.searchers.rungs import rank_correlation
+from tasks.sections.scoring import FewLayer
 
 ORDER = ["alpha", "predecessors", "combine", "exempt"]  # options that decide the order of blocks
 TAUS = np.arange(0.2, 1.0, 0.05).round(2).tolist()

@@ -20,17 +20,17 @@ from optuna.storages import InMemoryStorage
 from flows import dvc
 from flows.environment import stage_environment
 from flows.workspace import make_workspace
+from tasks.artifacts.scoring import Scores
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import share_costs
 from tasks.masks.mask import Mask, top_mask
 from tasks.models.registry import load_model
 from tasks.params import Params, load_params
-from tasks.score_artifacts import Scores
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import Gauge, Plan, run_study
-from tasks.sections import Search
+from tasks.sections.search import Search
 from tests.bench.errors import DATASETS, MODEL, PRESET
 
 SIZES = (3, 4)

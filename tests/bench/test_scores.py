@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.artifacts import Candidate, SearchResult
+from tasks.artifacts.scoring import Score, Scores
+from tasks.artifacts.search import Candidate, SearchResult
 from tasks.errors import ArtifactError
 from tasks.masks.mask import Mask
-from tasks.score_artifacts import Score, Scores
-from tasks.score_sections import FewLayer
 from tasks.scorers.few_layer import combine
+from tasks.sections.scoring import FewLayer
 from tests.bench.scores import (
     Measured,
     count_table,

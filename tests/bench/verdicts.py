@@ -20,10 +20,11 @@ import pandas as pd
 from jaxtyping import Float64
 from scipy.signal import lfilter
 
-from tasks.artifacts import Verdict, write_csv
+from tasks.artifacts.evaluation import Verdict
+from tasks.artifacts.files import write_csv
 from tasks.metrics.diebold import diebold_mariano
 from tasks.metrics.paired import block_length_for, compare
-from tasks.sections import Evaluation
+from tasks.sections.judging import Evaluation
 
 CONTEXT, HORIZON, CHANNELS = 512, 96, 4
 MARGIN, ALPHA = Evaluation().margin, Evaluation().alpha

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.artifacts import Evaluation
+from tasks.artifacts.evaluation import Evaluation
 from tasks.data.series import load_series
 from tasks.errors import ArtifactError, CheckpointError
 from tasks.evaluate import main

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.artifacts import Profile
+from tasks.artifacts.data import Profile
 from tasks.generate import main
 from tasks.prepare import main as prepare
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.artifacts import Measurement
+from tasks.artifacts.evaluation import Measurement
 from tasks.errors import ArtifactError
 from tasks.measure import main, peak_in_child
 from tests.tasks.metrics.workspace import write_workspace

@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 
 from tasks.errors import ParamsError
 from tasks.params import MAX_PARAMS_BYTES, load_params, load_preset, merge, validate_params
-from tasks.sections import Split, Training
+from tasks.sections.data import Split
+from tasks.sections.models import Training
 from tests.code_deps import ROOT
 
 Change = Callable[[dict[str, Any]], Any]

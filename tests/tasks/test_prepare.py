@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.artifacts import Profile
+from tasks.artifacts.data import Profile
 from tasks.data.series import load_series
 from tasks.errors import ParamsError
 from tasks.prepare import main

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.artifacts import Evaluation, Profile
+from tasks.artifacts.data import Profile
+from tasks.artifacts.evaluation import Evaluation
 from tasks.report import main, write_report
 from tests.tasks.figures.made_up_run import made_up_params, write_run
 

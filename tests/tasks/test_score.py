@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from tasks.score_artifacts import Scores
-from tasks.sections_search import ScoreName
+from tasks.artifacts.scoring import Scores
+from tasks.sections.scoring import ScoreName
 from tests.code_deps import ROOT
 from tests.tasks.metrics.workspace import write_workspace
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.artifacts import SearchResult
+from tasks.artifacts.search import SearchResult
 from tasks.data.series import SeriesSet, load_series
 from tasks.metrics.stability import Stability
 from tasks.params import load_params

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.artifacts import Profile
+from tasks.artifacts.data import Profile
 from tasks.data.series import load_series
 from tasks.errors import DataError
 from tasks.prepare import main

@@ -10,7 +10,7 @@ import pytest
 from tasks.data.fetch import content_sha256, datasets_to_fetch, fetch
 from tasks.errors import DataError
 from tasks.params import load_params
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 from tests.flows.support import PARAMS
 
 CONTENT = b"date,load\n2024-01-01,1\n"

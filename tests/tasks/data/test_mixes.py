@@ -6,7 +6,7 @@ import pytest
 from tasks.data.mixes import load_mix, make_manifest
 from tasks.data.series import Series, SeriesSet
 from tasks.errors import ArtifactError
-from tasks.sections import Mix
+from tasks.sections.data import Mix
 
 MIX = Mix(members=["a", "b"])
 

@@ -15,7 +15,7 @@ from tasks.data.series import Series, SeriesSet
 from tasks.data.windows import test_windows as windows_of_test
 from tasks.data.windows import training_windows, validation_windows
 from tasks.errors import DataError
-from tasks.sections import Dataset, Windows
+from tasks.sections.data import Dataset, Windows
 
 WINDOWS = Windows(context=16, horizon=4)
 

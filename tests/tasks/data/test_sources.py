@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.data.sources import Source, read_source
 from tasks.errors import DataError
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 
 def frame_of(rows: int = 60, start: str = "2024-01-01") -> pd.DataFrame:

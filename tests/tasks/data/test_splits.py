@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tasks.data.splits import check_fits, rows_needed, split_rows
 from tasks.errors import DataError
-from tasks.sections import Split, Windows
+from tasks.sections.data import Split, Windows
 
 shares = st.tuples(st.integers(1, 98), st.integers(1, 98)).filter(lambda s: sum(s) < 100)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tasks.data.table import Table
 from tasks.data.times import Clock, read_times, to_utc
 from tasks.errors import DataError
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 
 def table_of(column: pa.Array) -> Table:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tasks.data.table import Table
 from tasks.data.values import read_numbers
 from tasks.errors import DataError
-from tasks.sections import Dataset
+from tasks.sections.data import Dataset
 
 
 def read(column: pa.Array, **settings: str) -> np.ndarray:

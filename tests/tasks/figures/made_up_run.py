@@ -8,23 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.artifacts import (
-    Candidate,
-    ChannelProfile,
+from tasks.artifacts.data import ChannelProfile, Profile
+from tasks.artifacts.evaluation import DieboldMariano, Errors, Evaluation, Latency, Measurement
+from tasks.artifacts.files import write_csv, write_text
+from tasks.artifacts.search import Candidate, SearchResult
+from tasks.artifacts.training import (
     ControlSummary,
-    DieboldMariano,
-    Errors,
-    Evaluation,
     HealedOption,
-    Latency,
-    Measurement,
-    Profile,
     PruneSummary,
-    SearchResult,
     Timing,
     TrainingSummary,
-    write_csv,
-    write_text,
 )
 from tasks.metrics.stability import Axis, Stability, setting_of
 from tasks.params import Params, validate_params

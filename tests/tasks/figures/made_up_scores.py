@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.score_artifacts import (
+from tasks.artifacts.scoring import (
     CalibrationSensitivity,
     CalibrationSetting,
     ErrorParts,

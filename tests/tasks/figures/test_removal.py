@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from tasks.artifacts.scoring import ErrorParts
 from tasks.figures.removal import draw_series, draw_steps, draw_volatility, relative_rise
 from tasks.figures.style import to_svg
 from tasks.figures.units import Units
-from tasks.score_artifacts import ErrorParts
 from tests.tasks.figures.made_up_scores import made_up_removal
 
 BLOCKS = Units("block")

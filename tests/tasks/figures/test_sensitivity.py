@@ -1,8 +1,8 @@
 """The tables of how the scores move."""
 
+from tasks.artifacts.scoring import OptionChange
 from tasks.figures.sensitivity import calibration_table, option_table
 from tasks.figures.units import Units
-from tasks.score_artifacts import OptionChange
 from tests.tasks.figures.made_up_scores import made_up_sensitivity
 
 

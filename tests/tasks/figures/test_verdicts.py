@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.artifacts import Evaluation, Verdict
+from tasks.artifacts.evaluation import Evaluation, Verdict
 from tasks.figures.verdicts import MEANINGS, correct_verdicts
 from tasks.metrics.paired import holm
 from tests.tasks.figures.made_up_run import made_up_evaluation

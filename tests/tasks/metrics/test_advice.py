@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.artifacts import Recommendation, Verdict
+from tasks.artifacts.evaluation import Recommendation, Verdict
 from tasks.metrics.advice import does_selection_add, recommend
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.artifacts import TrainingSummary
+from tasks.artifacts.training import TrainingSummary
 from tasks.metrics.checks import fit_of, stationarity_of
 from tests.tasks.figures.made_up_run import made_up_profile, made_up_training
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.artifacts import DieboldMariano
+from tasks.artifacts.evaluation import DieboldMariano
 from tasks.metrics.diebold import diebold_mariano
 
 MARGIN, ALPHA = 0.02, 0.05

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.artifacts import Errors
+from tasks.artifacts.evaluation import Errors
 from tasks.data.series import Series, SeriesSet
 from tasks.data.windows import test_windows as windows_of_test
 from tasks.metrics.judge import compare_with_all, sample_forecasts, step_table
 from tasks.metrics.panel import Outcome, middles, window_table
-from tasks.sections import Evaluation
+from tasks.sections.judging import Evaluation
 
 CONTEXT, HORIZON = 6, 2
 SETTINGS = Evaluation(bootstrap_samples=100)

@@ -5,17 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tasks.artifacts import (
-    ControlSummary,
-    HealedOption,
-    Profile,
-    PruneSummary,
-    TrainingSummary,
-)
+from tasks.artifacts.data import Profile
+from tasks.artifacts.training import ControlSummary, HealedOption, PruneSummary, TrainingSummary
 from tasks.data.series import Series, SeriesSet
 from tasks.models.backbones import backbone_config
 from tasks.models.native import NativeConfig, NativeModel
-from tasks.sections import Scale
+from tasks.sections.models import Scale
 
 CONTEXT, HORIZON, SEASON = 32, 8, 12
 ROWS, TRAIN, VALID = 900, 600, 120

@@ -10,7 +10,8 @@ from tasks.errors import CheckpointError
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
 from tasks.params import load_params
-from tasks.sections import ModelEntry, Scale, Windows
+from tasks.sections.data import Windows
+from tasks.sections.models import ModelEntry, Scale
 from tests.tiny import tiny_model
 
 WINDOWS = Windows(context=64, horizon=16)

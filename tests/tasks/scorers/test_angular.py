@@ -3,8 +3,8 @@
 import pytest
 
 from tasks.masks.mask import own_mask, top_mask
-from tasks.score_sections import Angular
 from tasks.scorers.angular import angular
+from tasks.sections.scoring import Angular
 from tests.tasks.scorers.made_up import made_up_activations, symmetric
 
 NESTED = symmetric([[0.4, 0.45, 0.6], [0.1, 0.25], [0.2]], 0.0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tasks.masks.mask import top_mask
-from tasks.score_sections import Cka
 from tasks.scorers.cka import cka
+from tasks.sections.scoring import Cka
 from tests.tasks.scorers.made_up import made_up_activations, symmetric
 
 # blocks 1, 2, 3 are alike, 0 and 4 are not

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.score_sections import FewLayer
 from tasks.scorers.block_influence import block_influence
 from tasks.scorers.few_layer import automatic_count, few_layer, inter_layer_shift, min_max
+from tasks.sections.scoring import FewLayer
 from tests.tasks.scorers.made_up import made_up_activations, symmetric
 
 COSINE = symmetric([[0.9, 0.5], [0.8]], 1.0)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks.score_sections import FewLayer
 from tasks.scorers.few_layer import combine
 from tasks.scorers.few_layer_changes import CHANGES, few_layer_changes
+from tasks.sections.scoring import FewLayer
 from tests.tasks.scorers.made_up import symmetric
 
 COSINE = symmetric([[0.5, 0.4, 0.45, 0.1], [0.8, 0.85, 0.2], [0.95, 0.3], [0.4]], 1.0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.score_sections import Gate
 from tasks.scorers.gate import gate
 from tasks.scorers.gates import Gates, gated, learn_gates
+from tasks.sections.scoring import Gate
 from tests.tiny import CONTEXT, HORIZON, tiny_model, tiny_windows
 
 

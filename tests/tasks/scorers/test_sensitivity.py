@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tasks.data.windows import validation_windows
-from tasks.score_sections import Scoring, Sensitivity
 from tasks.scorers.calibration import draw_windows
 from tasks.scorers.sensitivity import calibration_sensitivity
 from tasks.scorers.table import Meter, kinds_of, score_all
 from tasks.searchers.rungs import rank_correlation
+from tasks.sections.scoring import Scoring, Sensitivity
 from tests.tiny import CONTEXT, HORIZON, tiny_model, tiny_series
 
 SEED = 5

@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 
 from tasks.masks.mask import own_mask
-from tasks.score_sections import Gate, ScoreName, Scoring
 from tasks.scorers.table import SCORERS, Meter, kinds_of, score_all
+from tasks.sections.scoring import Gate, ScoreName, Scoring
 from tests.tiny import tiny_model, tiny_windows
 
 

@@ -21,7 +21,7 @@ from tasks.searchers.journal import open_journal
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import Gauge, Plan, run_study
 from tasks.searchers.workers import measure_for
-from tasks.sections import Search
+from tasks.sections.search import Search
 from tests.tiny import tiny_model, tiny_windows
 
 PROCESSES = 4

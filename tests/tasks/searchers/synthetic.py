@@ -14,7 +14,7 @@ from tasks.masks.mask import Mask
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import Gauge, Plan, run_study
-from tasks.sections import Search
+from tasks.sections.search import Search
 from tests.tiny import tiny_model, tiny_windows
 
 

@@ -7,7 +7,7 @@ import pytest
 from tasks.masks.mask import Mask
 from tasks.searchers.climb import Climb, Ladder, climb
 from tasks.searchers.rungs import Entry, correlation_within_sizes, survivors
-from tasks.sections_healing import Healing
+from tasks.sections.healing import Healing
 from tasks.training.healing import Healer
 from tasks.training.loop import Loop
 from tasks.training.options import healing_option

@@ -14,7 +14,7 @@ from tasks.searchers.samplers import make_sampler
 from tasks.searchers.space import decode, distributions, encode, suggest
 from tasks.searchers.surrogate import SurrogateSampler
 from tasks.searchers.swap import SwapSampler
-from tasks.sections import Search
+from tasks.sections.search import Search
 from tests.tasks.searchers.synthetic import gauge_of, loss_table, study_on
 
 BUDGET = 33  # 15 % of the 220 masks

@@ -5,8 +5,8 @@ import pytest
 
 from tasks.errors import ParamsError
 from tasks.searchers.storage import open_storage
-from tasks.sections import Search
-from tasks.sections_search import STORAGE_VARIABLE, hide_passwords
+from tasks.sections.search import Search
+from tasks.sections.storage import STORAGE_VARIABLE, hide_passwords
 from tests.tasks.searchers.synthetic import gauge_of, loss_table, study_on
 
 OPTIONS = Search(exhaustive_limit=0, trials=10, sampler="swap")

@@ -16,7 +16,7 @@ from tasks.searchers.queue import StudyQueue
 from tasks.searchers.rungs import Entry, choose, pick_candidates, rank_correlation
 from tasks.searchers.space import decode, encode
 from tasks.searchers.study import Gauge, Plan, fully_measured, pareto_front, run_study
-from tasks.sections import Search
+from tasks.sections.search import Search
 from tests.tasks.searchers.synthetic import gauge_of, loss_table, study_on
 from tests.tiny import tiny_model, tiny_windows
 

@@ -12,7 +12,7 @@ from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.process import similarity
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import Gauge, Plan, run_study
-from tasks.sections import Search
+from tasks.sections.search import Search
 from tests.tiny import tiny_model, tiny_windows
 
 UNITS, SIZE = 6, 3

@@ -15,7 +15,8 @@ from tasks.searchers.journal import open_journal
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import known_slots
 from tasks.searchers.workers import Workers, available_cores, is_led, measure_for, processes_of
-from tasks.sections import Runtime, Search
+from tasks.sections.run import Runtime
+from tasks.sections.search import Search
 from tests.tasks.searchers.four_processes import PROCESSES, gauge_of
 from tests.tasks.searchers.synthetic import study_on
 

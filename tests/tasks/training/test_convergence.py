@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.artifacts import TrainingSummary
+from tasks.artifacts.training import TrainingSummary
 from tasks.training.convergence import late_change, was_improving
 from tasks.training.recipe import Student
 from tests.tiny import tiny_loop, tiny_model

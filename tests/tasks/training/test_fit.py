@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tasks.sections import Training
+from tasks.sections.models import Training
 from tasks.training.fit import fit, write_history
 from tasks.training.recipe import Student
 from tests.tiny import tiny_data, tiny_loop, tiny_model, tiny_recipe

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tasks.models.registry import load_model
-from tasks.sections_healing import Healing
+from tasks.sections.healing import Healing
 from tasks.training.healing import Healed, Healer, HealingJob
 from tasks.training.lessons import state_distance
 from tasks.training.loop import Loop

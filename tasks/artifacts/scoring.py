@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tasks.artifacts import Artifact
+from tasks.artifacts.files import Artifact
 
 Table = list[list[float | None]]  # None where a value is not defined
 

@@ -1,10 +1,10 @@
-"""The section `healing` of params.yaml."""
+"""The section `healing`."""
 
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.sections import Count, NonNegative, Positive, Section, Steps
+from tasks.sections.base import Count, NonNegative, Positive, Section, Steps
 
 LOSSES = ("plain", "distilled", "hidden", "hidden_cut")
 SCOPES = ("kept_only", "head_last")

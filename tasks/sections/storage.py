@@ -1,22 +1,9 @@
-"""What the search's settings may be: samplers, scores, and where its study lives."""
+"""Where the study of a search lives: the setting `runtime.search_storage`."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator
-
-Granularity = Literal["block", "sublayer"]  # what is scored, searched and dropped as one
-SamplerName = Literal["surrogate", "swap", "tpe", "gp", "nsga2", "random"]
-ScoreName = Literal[
-    "few_layer",
-    "block_influence",
-    "angular",
-    "cka",
-    "removal_loss",
-    "removal_greedy",
-    "taylor",
-    "gate",
-]
 
 STORAGE_VARIABLE = "FEWLAYERS_SEARCH_STORAGE"
 SECRETS = (

@@ -1,12 +1,21 @@
-"""The section `scoring` of params.yaml: which layer scores, measured on what, with what options."""
+"""The section `scoring`: which layer scores, measured on what, with what options."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.sections import Count, Depth, NonNegative, Positive, Section, Share
-from tasks.sections_search import ScoreName
+from tasks.sections.base import Count, Depth, NonNegative, Positive, Section, Share
 
+ScoreName = Literal[
+    "few_layer",
+    "block_influence",
+    "angular",
+    "cka",
+    "removal_loss",
+    "removal_greedy",
+    "taylor",
+    "gate",
+]
 DrawName = Literal["spaced", "random", "stratified"]
 
 

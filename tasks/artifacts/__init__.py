@@ -1,0 +1,1 @@
+"""Typed files that cross a stage boundary."""

@@ -1,0 +1,45 @@
+"""What runs, where and how: the sections `runtime`, `run` and `studies`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.sections.base import Count, Length, Name, Section
+from tasks.sections.storage import Storage
+
+
+class Runtime(Section):
+    """Where and how stages run; changing it reruns nothing."""
+
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    parallel_stages: Annotated[int, Field(ge=1, le=256)] = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    search_workers: Annotated[int, Field(ge=1, le=256)] = 1  # processes of one search
+    search_storage: Storage = "journal"  # journal | env | a database's URL
+    state_megabytes: Count = 256  # of states kept while many masks are measured together
+
+    @property
+    def state_bytes(self) -> int:
+        """`state_megabytes` in bytes."""
+        return self.state_megabytes * 2**20
+
+
+class Run(Section):
+    """What the graph covers: the matrix is datasets x models."""
+
+    datasets: list[Name] = Field(min_length=1)
+    models: dict[Name, Name] = Field(min_length=1)  # model: its pretrained start, or `none`
+    corpora: list[Name] = Field(default=[])  # collections, prepared only to be members of a mix
+    mixes: list[Name] = Field(default=[])
+    pretrain: dict[Name, Name] = Field(default_factory=dict)  # model -> the mix it is pretrained on
+
+
+class Study(Section):
+    """A preset run for every seed, horizon and wanted share (`fewlayers study`)."""
+
+    preset: Name
+    models: list[Name] | None = Field(default=None, min_length=1)  # None: all of the preset's
+    seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[0], min_length=1)
+    horizons: list[Length] = Field(default=[96], min_length=1)
+    # sizes to prune to, as shares of all blocks; each is searched, healed and judged by itself
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.25], min_length=1)
