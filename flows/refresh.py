@@ -8,9 +8,10 @@ ends Failed with one line that names the stage and why.
 import os
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def _refresh(root: Path) -> State[Any]:
     with runner:
         try:
             bring_data(runner, root, params)
-            states = _run_graph(runner, root, dvc.stage_graph(root), params)
+            states = _run_graph(runner, root, dvc.stage_graph(root), params, workers)
             keep_lock(root)
             if dvc.has_remote(root) and not any(state.is_failed() for state in states.values()):
                 all_good([runner.submit(push_all, {"root": str(root)})])
@@ -124,15 +125,16 @@ def stages_at_once(params: Params, cores: int | None = None) -> int:
 
 
 def _run_graph(
-    runner: Runner, root: Path, stages: list[dvc.Stage], params: Params
+    runner: Runner, root: Path, stages: list[dvc.Stage], params: Params, workers: int
 ) -> dict[str, State[Any]]:
-    """Submits each stage when its parents have ended; returns every stage's last state."""
+    """Submits stages whose parents have ended, as many as run at once; returns the last states."""
     futures: dict[str, Future] = {}
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-    waiting, done = list(stages), set[str]()
+    waiting, done = by_urgency(stages), set[str]()
     rows: dict[str, dict[str, Any]] = {}
     while len(done) < len(stages):
-        for stage in [s for s in waiting if done.issuperset(s.parents)]:
+        ready = [stage for stage in waiting if done.issuperset(stage.parents)]
+        for stage in ready[: workers - (len(futures) - len(done))]:
             waiting.remove(stage)
             future = runner.submit(
                 run_stage,
@@ -151,6 +153,20 @@ def _run_graph(
             listener().finished(name, "NotReady", 0.0, state.message or "")
     artifacts.show_stages([rows[stage.name] for stage in stages])
     return {stage.name: futures[stage.name].state for stage in stages}
+
+
+def by_urgency(stages: Sequence[dvc.Stage]) -> list[dvc.Stage]:
+    """The stages that most others wait for first (pretraining before a single pair's training).
+
+    So that at the end no core waits for a long chain that began late. Of equals the first stays
+    first.
+    """
+    parents = {stage.name: stage.parents for stage in stages}
+    behind: dict[str, set[str]] = {stage.name: set() for stage in stages}
+    for name in reversed(tuple(TopologicalSorter(parents).static_order())):
+        for parent in parents[name]:
+            behind[parent] |= {name} | behind[name]
+    return sorted(stages, key=lambda stage: -len(behind[stage.name]))
 
 
 def _note(ended: queue.SimpleQueue[str], name: str, _future: Future) -> None:

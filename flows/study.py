@@ -22,7 +22,7 @@ from tasks.figures.study import draw_study
 from tasks.figures.style import to_png
 from tasks.metrics.study import CAPS, markdown_of, share_table, task_row, task_table
 from tasks.metrics.study_stability import Choice, agreement_table, answer_table
-from tasks.params import Params, load_params, load_preset
+from tasks.params import Params, load_params, load_preset, merge
 from tasks.sections.run import Study
 
 FOLDER: Final = Path("data/studies")
@@ -65,6 +65,7 @@ def cell_workspace(project: Path, name: str, study: Study, cell: Cell) -> Path:
     """Makes or renews the workspace of one cell. Raises ParamsError or FlowError."""
 
     def change(content: dict[str, Any]) -> None:
+        content.update(merge(content, study.changes))
         content["seed"] = cell.seed
         content["windows"]["horizon"] = cell.horizon
         content.setdefault("search", {})["shares"] = [cell.share]

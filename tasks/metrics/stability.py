@@ -1,8 +1,8 @@
 """Are these the layers, or would another draw have given others? Agreement over settings.
 
-A setting is one change of what must not matter: other calibration windows, another part of the
-training period, another training seed, another horizon. Masks are compared by Jaccard's index
-against random masks of the same sizes, scores by Kendall's tau against random orders.
+A setting is one change of what must not matter: other calibration windows, half of the training
+period, training seed, horizon. Masks are compared by Jaccard's index with random masks of the same
+sizes, scores by Kendall's tau with random orders.
 """
 
 import itertools
@@ -25,7 +25,7 @@ SEARCH = "search"  # the source of masks that is no score
 ALPHA = 0.05
 MOSTLY = 0.5  # Jaccard's index
 ROUNDING = 1e-9
-SAMPLES = 2000  # random masks and orders that agreement is compared with
+SAMPLES = 2000  # random masks and orders
 
 
 class Setting(Artifact):
@@ -252,10 +252,7 @@ def consensus(
 
     A finding: they agree more than random masks do (in at most 5 % of cases do those agree as
     much), and still do without block 0, which any model keeps, and without the settled blocks.
-    Partly: only these blocks are a finding. Otherwise a draw.
-
-    Returns:
-        None for fewer than two settings.
+    Partly: only these blocks are a finding. Otherwise a draw. None: fewer than two settings.
     """
     whole = mask_agreement(masks, num_blocks, samples=samples, generator=generator)
     if whole is None:

@@ -1,6 +1,6 @@
 """What runs, where and how: the sections `runtime`, `run` and `studies`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,7 @@ class Study(Section):
     """A preset run for every seed, horizon and wanted share (`fewlayers study`)."""
 
     preset: Name
+    changes: dict[str, Any] = Field(default_factory=dict)  # laid over the preset
     models: list[Name] | None = Field(default=None, min_length=1)  # None: all of the preset's
     seeds: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(default=[0], min_length=1)
     horizons: list[Length] = Field(default=[96], min_length=1)

@@ -4,51 +4,49 @@ The stages pretrain a foundation model once (foundation-nano of the preset `real
 horizon 96); for every dataset and seed they specialise it with all rows and score it. A quarter, a
 third and half of its blocks are kept by a fixed rule, and every option heals that mask on the same
 batches. The teacher is the full model with as many extra steps, as in the stage `prune`. Compared
-is the best validation error; the test range is not read. A cell that is done is kept in
-reports/healing.csv and not measured again; one that was interrupted goes on where it was. Two
-processes with different datasets may share the work of two cores.
+is the best validation error; the test range is not read. What is measured is kept in
+tests/bench/healing.csv, under version control as it takes hours, and not measured again; a cell
+that was interrupted goes on where it was. Two processes with different datasets may share the work
+of two cores.
 """
 
 import argparse
 import contextlib
 import logging
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
-from filelock import FileLock
-
-from flows.environment import stage_environment, state_folder
-from flows.workspace import sync_folder
-from tasks.artifacts.files import write_text
 from tasks.artifacts.scoring import Scores
-from tasks.artifacts.training import StartSummary
-from tasks.data.fetch import fetch, has_raw
 from tasks.masks.mask import Mask, even_mask, format_mask, sizes_of, top_mask
-from tasks.models.registry import load_model
-from tasks.params import Params, load_preset, merge, validate_params, yaml_text
-from tasks.runtime import pick_device, set_threads
-from tasks.training.healing import Healer, HealingJob, make_healer, save_control
+from tasks.params import Params
+from tasks.runtime import set_threads
+from tasks.training.healing import HealingJob
 from tasks.training.loop import validation_mse
 from tasks.training.options import HealingOption, healing_option
 from tasks.training.state import fingerprint
+from tests.bench.healing_models import (
+    DATASETS,
+    MODEL,
+    SCORE,
+    SEEDS,
+    make_cell_healer,
+    make_full_model,
+    workspace,
+)
 from tests.bench.healing_table import add_rows, as_text, compare, marks_of_cell, read_rows
 
-PRESET, MODEL, BASE, MIX = "real", "foundation-nano-all", "foundation-nano", "corpus"
-PRETRAINED = Path("data/pretrained")
-DATASETS = ("etth1", "etth2", "ettm1", "ettm2", "weather", "exchange_rate")
-SEEDS = (0, 1, 2)
 SHARES = (0.25, 0.34, 0.5)
 STEPS = 400
-MASKS = ("block_influence", "even")
+MASKS = (SCORE, "even")
 NAMES = (
     "plain", "distilled", "hidden", "hidden_cut", "iterative", "iterative+distilled", "kept_only",
     "head_last",
 )  # fmt: skip
 SEAM = {"seam": "plain", "seam+distilled": "distilled", "seam+hidden": "hidden"}
-RESULTS = Path("reports/healing.csv")
+LONGER = {"plain_longer": ("plain", 1.75)}  # times the steps: plain in the time of `distilled`
+RESULTS = Path("tests/bench/healing.csv")
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,15 @@ class Cell:
     steps: int
 
 
-def options_of(params: Params) -> list[HealingOption]:
-    """All options of the table."""
-    options = [healing_option(name, params.healing) for name in NAMES]
-    repaired = [
-        replace(healing_option(base, params.healing), name=name, seam_repair=True)
-        for name, base in SEAM.items()
-    ]
-    return options + repaired
+def options_of(params: Params) -> dict[HealingOption, float]:
+    """All options of the table, each with its share of the table's steps."""
+    options = {healing_option(name, params.healing): 1.0 for name in NAMES}
+    for name, base in SEAM.items():
+        option = healing_option(base, params.healing)
+        options[replace(option, name=name, seam_repair=True)] = 1.0
+    for name, (base, share) in LONGER.items():
+        options[replace(healing_option(base, params.healing), name=name)] = share
+    return options
 
 
 def default_name(params: Params) -> str:
@@ -79,81 +78,6 @@ def default_name(params: Params) -> str:
     return repaired.get(option, f"seam+{option}") if params.healing.seam_repair else option
 
 
-def workspace(project: Path, seed: int) -> tuple[Path, Params]:
-    """A folder with the params.yaml of one seed; its name holds what the full models depend on."""
-    run = {"datasets": list(DATASETS), "models": {MODEL: BASE}, "pretrain": {BASE: MIX}}
-    scoring = {"scores": [MASKS[0]], "sensitivity": {"windows": []}}
-    changes = {"seed": seed, "run": run, "scoring": scoring}
-    content = merge(load_preset(project / "params.yaml", PRESET), changes)
-    params = validate_params(content, f"preset {PRESET}, seed {seed}")
-    entries = [params.models[name] for name in (BASE, MODEL)]
-    scales = [params.scales[entry.scale] for entry in entries]
-    parts = (params.training, entries, scales, params.windows, params.scoring, params.mixes[MIX])
-    mark = fingerprint(parts, [])[:12]
-    root = state_folder(project) / "bench" / "healing" / mark / f"seed-{seed}"
-    write_text(root / "params.yaml", yaml_text(content))
-    return root, params
-
-
-def run_stages(project: Path, root: Path, stages: Sequence[tuple[str, list[str], str]]) -> None:
-    """Runs those of the stages (module, arguments, what it makes last) that have not run yet."""
-    for stage, selected, made in stages:
-        if not (root / made).is_file():
-            subprocess.run(
-                [sys.executable, "-m", f"tasks.{stage}", *selected],
-                cwd=root,
-                env=stage_environment(1) | {"PYTHONPATH": str(project)},
-                check=True,
-            )
-
-
-def pretrain(project: Path) -> Path:
-    """Pretrains the foundation model, once for all seeds; returns its folder."""
-    root, params = workspace(project, SEEDS[0])
-    members = params.mixes[MIX].members
-    with FileLock(root / "pretrain.lock"):
-        for name in members:
-            if not has_raw(root, name):
-                fetch(root, name, params.datasets)
-        run_stages(
-            project,
-            root,
-            [
-                *(
-                    ("prepare", ["--dataset", name], f"data/prepared/{name}/profile.json")
-                    for name in members
-                ),
-                ("mix", ["--mix", MIX], f"data/mixes/{MIX}.json"),
-                ("start", ["--model", BASE], f"models/start/{BASE}/start.json"),
-                (
-                    "pretrain",
-                    ["--model", BASE, "--mix", MIX],
-                    f"timings/pretrain/{BASE}.json",
-                ),
-            ],
-        )
-    return root / PRETRAINED / BASE
-
-
-def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> None:
-    """Runs the ordinary stages up to the scores, those that have not run yet."""
-    if not has_raw(root, dataset):
-        fetch(root, dataset, params.datasets)
-    pair = ["--dataset", dataset, "--model", MODEL]
-    with FileLock(root / "start.lock"):
-        sync_folder(pretrain(project), root / PRETRAINED / BASE)
-        run_stages(project, root, [("start", pair[2:], f"models/start/{MODEL}/start.json")])
-    run_stages(
-        project,
-        root,
-        [
-            ("prepare", pair[:2], f"data/prepared/{dataset}/profile.json"),
-            ("train", pair, f"timings/train/{dataset}/{MODEL}.json"),
-            ("score", pair, f"timings/score/{dataset}/{MODEL}.json"),
-        ],
-    )
-
-
 def mask_of(cell: Cell, scores: Scores) -> Mask:
     """The blocks that are kept."""
     if cell.mask == "even":
@@ -161,62 +85,31 @@ def mask_of(cell: Cell, scores: Scores) -> Mask:
     return top_mask(scores.scores[cell.mask].values, cell.num_kept)
 
 
-def make_cell_healer(params: Params, cell: Cell, scores: Scores) -> Healer:
-    """The healer of a cell, with the better full model as teacher; works in the cell's workspace.
-
-    The full model with extra steps is made once for all sizes of a dataset and seed.
-    """
-    full = load_model(Path("models/full") / cell.dataset / MODEL)
-    full = full.to(pick_device(params.runtime.device))
-    start = StartSummary.read(Path("models/start") / MODEL / "start.json")
-    healer = make_healer(
-        params,
-        cell.dataset,
-        MODEL,
-        full=full,
-        teacher=full,
-        rate=start.scale.learning_rate,
-        scores=scores,
-    )
-    folder = Path("models/extra") / f"{cell.dataset}-{cell.steps}"
-    if not (folder / "control.json").is_file():
-        everything = tuple(range(full.num_blocks))
-        job = HealingJob("full_extra", everything, healing_option("plain", params.healing))
-        state = Path(".state/heal") / f"{cell.dataset}-extra-{cell.steps}"
-        healed = healer.heal(
-            [job], steps=cell.steps, state_folder=state, what=f"seed {cell.seed} {state.name}"
-        )
-        save_control(folder, healed.students[0], everything, healed.precision)
-        healed.discard_state()
-    teacher = load_model(folder).to(pick_device(params.runtime.device))
-    return replace(healer, teacher=teacher)
+def mark_of(option: HealingOption, steps: float, params: Params, root: Path) -> str:
+    """Says whether a row that is already there was measured with the same settings."""
+    shared = params.healing.model_dump(exclude={"steps", "options"})
+    settings = (option, steps, shared, root.parent.name)
+    return fingerprint(settings, [])[:16]
 
 
-def mark_of(option: HealingOption, keep: Mask, healer: Healer) -> str:
-    """Says whether a row that is already there was measured with the same settings and model."""
-    healing = healer.healing
-    seam = (healing.seam_windows, healing.seam_ridge) if option.seam_repair else ()
-    settings = (option, keep, healer.recipe, healer.rate, seam)
-    weights = [*healer.full.state_dict().values(), *healer.teacher.state_dict().values()]
-    return fingerprint(settings, weights)[:16]
-
-
-def measure(cell: Cell, params: Params, results: Path) -> None:
-    """Heals one cell by every option that is not measured yet, and writes its rows."""
-    scores = Scores.read(Path("scores") / cell.dataset / f"{MODEL}.json")
-    keep, healer = mask_of(cell, scores), make_cell_healer(params, cell, scores)
-    marks = {option.name: mark_of(option, keep, healer) for option in options_of(params)}
+def missing_options(
+    cell: Cell, params: Params, root: Path, results: Path
+) -> dict[HealingOption, float]:
+    """The options of a cell that are not measured yet."""
     known = marks_of_cell(read_rows(results), asdict(cell))
-    options = [o for o in options_of(params) if known.get(o.name) != marks[o.name]]
-    if not options:
-        return
-    name = f"{cell.dataset}-{cell.mask}-{cell.num_kept}-{cell.steps}"
-    healed = healer.heal(
-        [HealingJob(option.name, keep, option) for option in options],
-        steps=cell.steps,
-        state_folder=Path(".state/heal") / name,
-        what=f"seed {cell.seed} {name}",
-    )
+    return {
+        option: share
+        for option, share in options_of(params).items()
+        if known.get(option.name) != mark_of(option, share, params, root)
+    }
+
+
+def measure(cell: Cell, params: Params, root: Path, results: Path) -> None:
+    """Heals one cell by every option that is not measured yet, and writes its rows."""
+    missing = missing_options(cell, params, root, results)
+    scores = Scores.read(Path("scores") / cell.dataset / f"{MODEL}.json")
+    keep = mask_of(cell, scores)
+    healer = make_cell_healer(params, cell.dataset, scores, steps=cell.steps)
     valid = healer.data.valid.to(next(healer.full.parameters()).device)
     with healer.full.only(keep):
         unhealed = validation_mse(healer.full, valid)
@@ -225,19 +118,28 @@ def measure(cell: Cell, params: Params, results: Path) -> None:
         "full_valid_mse": validation_mse(healer.teacher, valid),
         "unhealed_valid_mse": unhealed,
     }
-    rows = [
-        shared
-        | {
-            "option": student.name,
-            "valid_mse": student.best_valid,
-            "best_step": student.best_step,
-            "seconds": student.seconds,
-            "mark": marks[student.name],
-        }
-        for student in healed.students
-    ]
-    add_rows(results, rows)
-    healed.discard_state()
+    name = f"{cell.dataset}-{cell.mask}-{cell.num_kept}-{cell.steps}"
+    for share, group in groupby(missing, key=missing.__getitem__):
+        options = list(group)
+        healed = healer.heal(
+            [HealingJob(option.name, keep, option) for option in options],
+            steps=round(share * cell.steps),
+            state_folder=Path(".state/heal") / f"{name}-{share:g}",
+            what=f"seed {cell.seed} {name}",
+        )
+        rows = [
+            shared
+            | {
+                "option": student.name,
+                "valid_mse": student.best_valid,
+                "best_step": student.best_step,
+                "seconds": student.seconds,
+                "mark": mark_of(option, share, params, root),
+            }
+            for option, student in zip(options, healed.students, strict=True)
+        ]
+        add_rows(results, rows)
+        healed.discard_state()
 
 
 def measure_all(
@@ -247,13 +149,18 @@ def measure_all(
     results = (project / RESULTS).resolve()
     for seed in seeds:
         root, params = workspace(project, seed)
+        sizes = sizes_of(SHARES, params.scales[params.models[MODEL].scale].blocks)
         for dataset in datasets:
-            make_full_model(project, root, params, dataset)
-            num_blocks = params.scales[params.models[MODEL].scale].blocks
-            for size in sizes_of(SHARES, num_blocks):
-                cell = Cell(dataset=dataset, num_kept=size, mask=mask, seed=seed, steps=steps)
+            cells = [
+                Cell(dataset=dataset, num_kept=size, mask=mask, seed=seed, steps=steps)
+                for size in sizes
+            ]
+            cells = [cell for cell in cells if missing_options(cell, params, root, results)]
+            if cells:
+                make_full_model(project, root, params, dataset)
+            for cell in cells:
                 with contextlib.chdir(root):
-                    measure(cell, params, results)
+                    measure(cell, params, root, results)
 
 
 def main() -> None:

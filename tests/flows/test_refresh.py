@@ -47,6 +47,21 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
+def test_what_most_wait_for_comes_first() -> None:
+    from flows.refresh import by_urgency
+
+    stages = [
+        dvc.Stage("train", ("prepare",), is_source=False),
+        dvc.Stage("prepare", (), is_source=False),
+        dvc.Stage("mix", (), is_source=False),
+        dvc.Stage("tune", ("pretrain", "prepare"), is_source=False),
+        dvc.Stage("pretrain", ("mix",), is_source=False),
+        dvc.Stage("report", ("train", "tune"), is_source=False),
+    ]
+    order = [stage.name for stage in by_urgency(stages)]
+    assert order == ["prepare", "mix", "pretrain", "train", "tune", "report"]
+
+
 def test_flow_and_repro_are_interchangeable(workspace: Workspace, api: Api) -> None:
     first = run_flow(workspace)
     assert first.is_completed()

@@ -60,7 +60,12 @@ STUDIES = """
 presets:
   small: {run: {datasets: [demo], models: {tiny: none}}}
 studies:
-  two: {preset: small, seeds: [0, 1], horizons: [8], shares: [0.25, 0.5]}
+  two:
+    preset: small
+    changes: {search: {margin: 0.5}}
+    seeds: [0, 1]
+    horizons: [8]
+    shares: [0.25, 0.5]
 """
 
 
@@ -88,6 +93,7 @@ def test_every_cell_has_its_parameters_its_rows_and_a_comparison(project: Worksp
     assert list(rows["kept"]) == [3, 6, 3, 6]
     params = load_params(project.root / ".state/presets/study-two/h8-s1-k50/params.yaml")
     assert (params.seed, params.search.shares, params.windows.horizon) == (1, [0.5], 8)
+    assert params.search.margin == 0.5
     folder = project.root / FOLDER / "two"
     assert {path.name for path in folder.iterdir()} == {
         "tasks.csv", "table.csv", "table.md", "figure.png", "stability.csv",

@@ -1,0 +1,134 @@
+"""The full models of the healing table: trained by the ordinary stages, a folder per seed."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from flows.environment import stage_environment, state_folder
+from flows.workspace import sync_folder
+from tasks.artifacts.files import write_text
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.training import StartSummary
+from tasks.data.fetch import fetch, has_raw
+from tasks.models.registry import load_model
+from tasks.params import Params, load_preset, merge, validate_params, yaml_text
+from tasks.runtime import pick_device
+from tasks.training.healing import Healer, HealingJob, make_healer, save_control
+from tasks.training.options import healing_option
+from tasks.training.state import fingerprint
+
+PRESET, MODEL, BASE, MIX = "real", "foundation-nano-all", "foundation-nano", "corpus"
+PRETRAINED = Path("data/pretrained")
+DATASETS = ("etth1", "etth2", "ettm1", "ettm2", "weather", "exchange_rate")
+SEEDS = (0, 1, 2)
+SCORE = "block_influence"
+
+
+def workspace(project: Path, seed: int) -> tuple[Path, Params]:
+    """A folder with the params.yaml of one seed; its name holds what the full models depend on."""
+    run = {"datasets": list(DATASETS), "models": {MODEL: BASE}, "pretrain": {BASE: MIX}}
+    scoring = {"scores": [SCORE], "sensitivity": {"windows": []}}
+    changes = {"seed": seed, "run": run, "scoring": scoring}
+    content = merge(load_preset(project / "params.yaml", PRESET), changes)
+    params = validate_params(content, f"preset {PRESET}, seed {seed}")
+    entries = [params.models[name] for name in (BASE, MODEL)]
+    scales = [params.scales[entry.scale] for entry in entries]
+    parts = (params.training, entries, scales, params.windows, params.mixes[MIX])
+    mark = fingerprint(parts, [])[:12]
+    root = state_folder(project) / "bench" / "healing" / mark / f"seed-{seed}"
+    write_text(root / "params.yaml", yaml_text(content))
+    return root, params
+
+
+def run_stages(project: Path, root: Path, stages: Sequence[tuple[str, list[str], str]]) -> None:
+    """Runs those of the stages (module, arguments, what it makes last) that have not run yet."""
+    for stage, selected, made in stages:
+        if not (root / made).is_file():
+            subprocess.run(
+                [sys.executable, "-m", f"tasks.{stage}", *selected],
+                cwd=root,
+                env=stage_environment(1) | {"PYTHONPATH": str(project)},
+                check=True,
+            )
+
+
+def pretrain(project: Path) -> Path:
+    """Pretrains the foundation model, once for all seeds; returns its folder."""
+    root, params = workspace(project, SEEDS[0])
+    members = params.mixes[MIX].members
+    with FileLock(root / "pretrain.lock"):
+        for name in members:
+            if not has_raw(root, name):
+                fetch(root, name, params.datasets)
+        run_stages(
+            project,
+            root,
+            [
+                *(
+                    ("prepare", ["--dataset", name], f"data/prepared/{name}/profile.json")
+                    for name in members
+                ),
+                ("mix", ["--mix", MIX], f"data/mixes/{MIX}.json"),
+                ("start", ["--model", BASE], f"models/start/{BASE}/start.json"),
+                (
+                    "pretrain",
+                    ["--model", BASE, "--mix", MIX],
+                    f"timings/pretrain/{BASE}.json",
+                ),
+            ],
+        )
+    return root / PRETRAINED / BASE
+
+
+def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> None:
+    """Runs the ordinary stages up to the scores, those that have not run yet."""
+    if not has_raw(root, dataset):
+        fetch(root, dataset, params.datasets)
+    pair = ["--dataset", dataset, "--model", MODEL]
+    with FileLock(root / "start.lock"):
+        sync_folder(pretrain(project), root / PRETRAINED / BASE)
+        run_stages(project, root, [("start", pair[2:], f"models/start/{MODEL}/start.json")])
+    run_stages(
+        project,
+        root,
+        [
+            ("prepare", pair[:2], f"data/prepared/{dataset}/profile.json"),
+            ("train", pair, f"timings/train/{dataset}/{MODEL}.json"),
+            ("score", pair, f"timings/score/{dataset}/{MODEL}.json"),
+        ],
+    )
+
+
+def make_cell_healer(params: Params, dataset: str, scores: Scores, *, steps: int) -> Healer:
+    """The healer of a dataset, taught by the full model with as many extra steps.
+
+    The working folder is the workspace. The teacher is made once for all sizes.
+    """
+    full = load_model(Path("models/full") / dataset / MODEL)
+    full = full.to(pick_device(params.runtime.device))
+    start = StartSummary.read(Path("models/start") / MODEL / "start.json")
+    healer = make_healer(
+        params,
+        dataset,
+        MODEL,
+        full=full,
+        teacher=full,
+        rate=start.scale.learning_rate,
+        scores=scores,
+    )
+    folder = Path("models/extra") / f"{dataset}-{steps}"
+    if not (folder / "control.json").is_file():
+        everything = tuple(range(full.num_blocks))
+        job = HealingJob("full_extra", everything, healing_option("plain", params.healing))
+        state = Path(".state/heal") / f"{dataset}-extra-{steps}"
+        healed = healer.heal(
+            [job], steps=steps, state_folder=state, what=f"seed {params.seed} {state.name}"
+        )
+        save_control(folder, healed.students[0], everything, healed.precision)
+        healed.discard_state()
+    teacher = load_model(folder).to(pick_device(params.runtime.device))
+    return replace(healer, teacher=teacher)
