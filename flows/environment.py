@@ -6,18 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from tasks.pipeline.environment import stage_variables
+
 QUIET: Final = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
-THREAD_VARIABLES: Final = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 HEARTBEAT_SECONDS: Final = 30
 
 
@@ -40,8 +36,7 @@ def base_environment() -> dict[str, str]:
 
 def stage_environment(threads: int) -> dict[str, str]:
     """The environment of a stage: as above, with the threads it may use and unbuffered output."""
-    counts = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {**base_environment(), **counts, "PYTHONUNBUFFERED": "1"}
+    return {**base_environment(), **stage_variables(threads)}
 
 
 def prefect_environment(root: Path) -> dict[str, str]:

@@ -16,10 +16,10 @@ from flows import dvc
 from flows.errors import FlowError
 from flows.workspace import renew_workspace
 from tasks.artifacts.evaluation import Evaluation
-from tasks.artifacts.files import write_atomically, write_csv, write_text
+from tasks.artifacts.files import write_csv, write_text
 from tasks.artifacts.scoring import Scores
 from tasks.figures.study import draw_study
-from tasks.figures.style import to_png
+from tasks.figures.style import write_png
 from tasks.metrics.study import CAPS, markdown_of, share_table, task_row, task_table
 from tasks.metrics.study_stability import Choice, agreement_table, answer_table
 from tasks.params import Params, load_params, load_preset, merge
@@ -173,9 +173,4 @@ def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> 
         write_csv(folder / "stability.csv", agreement)
         parts.append(STABILITY + markdown_of(answer_table(agreement)))
     write_text(folder / "table.md", "\n".join(parts))
-    picture = to_png(draw_study(rows, max(CAPS)))
-    write_atomically(folder / "figure.png", lambda path: _write_bytes(path, picture))
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    write_png(folder / "figure.png", draw_study(rows, max(CAPS)))

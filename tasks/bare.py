@@ -12,10 +12,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.artifacts.files import write_atomically, write_csv, write_text
+from tasks.artifacts.files import write_csv, write_text
 from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
 from tasks.figures.scale import draw_scale_study
-from tasks.figures.style import to_png
+from tasks.figures.style import write_png
 from tasks.metrics.scale import ScaleStudy, finished_models, markdown_of_study, read_study
 from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
 from tasks.pipeline.graph import Graph, read_graph
@@ -72,13 +72,8 @@ def write_results(folder: Path, study: ScaleStudy, seconds: dict[str, float]) ->
     for name, frame in study.tables().items():
         write_csv(folder / f"{name}.csv", frame)
     write_text(folder / "table.md", markdown_of_study(study))
-    picture = to_png(draw_scale_study(study))
-    write_atomically(folder / "figure.png", lambda path: _write_bytes(path, picture))
+    write_png(folder / "figure.png", draw_scale_study(study))
     write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:

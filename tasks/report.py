@@ -1,16 +1,15 @@
 """Stage `report`: reads what every stage wrote and writes the report and its summary."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from tasks.artifacts.files import write_atomically, write_text
+from tasks.artifacts.files import write_text
 from tasks.figures.cost import draw_error_vs_cost
 from tasks.figures.curves import SizedError, draw_scale, size_row
 from tasks.figures.inputs import Pair, read_pair
 from tasks.figures.layers import draw_all_scores
 from tasks.figures.page import render_page
-from tasks.figures.style import to_png
+from tasks.figures.style import write_png
 from tasks.figures.summary import summary_json, summary_row
 from tasks.figures.verdicts import CorrectedVerdict, correct_verdicts
 from tasks.metrics.paired import holm
@@ -59,11 +58,7 @@ def _write_images(folder: Path, pairs: Sequence[Pair], scale: Sequence[SizedErro
         if old.name not in figures:
             old.unlink()
     for name, figure in figures.items():
-        write_atomically(folder / name, partial(_write_bytes, content=to_png(figure)))
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+        write_png(folder / name, figure)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from tasks.artifacts.files import write_atomically
 
 INK = "#1f2937"
 MUTED = "#6b7280"
@@ -121,6 +124,16 @@ def to_png(figure: Figure) -> bytes:
         _allow_any_letter()
         figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def write_png(path: Path, figure: Figure) -> None:
+    """Writes the figure as `to_png` makes it, atomically."""
+    content = to_png(figure)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, write)
 
 
 def _allow_any_letter() -> None:

@@ -26,9 +26,8 @@ from filelock import FileLock, Timeout
 from tasks.artifacts.files import write_text
 from tasks.errors import ArtifactError, FewlayersError
 from tasks.models.checkpoint import sha256_of
+from tasks.pipeline.environment import stage_variables
 from tasks.pipeline.graph import Graph, Stage, touch, value_of
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ def run_graph(
         StageFailedError: a stage failed.
     """
     started = clock()
-    threads = str((params.get("runtime") or {}).get("threads", 1))
+    threads = int((params.get("runtime") or {}).get("threads", 1))
     marks: dict[str, str] = {}
     names = tuple(stage.name for stage in graph.stages)
     for number, stage in enumerate(graph.stages):
@@ -186,7 +185,7 @@ def _mark(root: Path, stage: Stage, mark: str, seconds: float) -> None:
     write_text(_marker(root, stage), json.dumps(content) + "\n")
 
 
-def _run(root: Path, stage: Stage, threads: str, seconds: float, grace_seconds: float) -> bool:
+def _run(root: Path, stage: Stage, threads: int, seconds: float, grace_seconds: float) -> bool:
     """Runs a stage; False where it had to be stopped. Raises StageFailedError."""
     _marker(root, stage).unlink(missing_ok=True)
     for out in stage.outs:  # as DVC does: nothing of an earlier run is left in them
@@ -198,11 +197,10 @@ def _run(root: Path, stage: Stage, threads: str, seconds: float, grace_seconds: 
     program, *arguments = shlex.split(stage.command)
     if program != "python":
         raise StageFailedError(f"{stage.name}: its command must start with python; got {program!r}")
-    quiet = {"PYTHONUNBUFFERED": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=root,
-        env=os.environ | dict.fromkeys(THREADS, threads) | quiet,
+        env=os.environ | stage_variables(threads),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
