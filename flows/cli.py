@@ -132,8 +132,8 @@ def study(
 ) -> None:
     """Run a preset for many seeds, horizons and sizes; tabulate how often pruning holds.
 
-    Writes data/studies/NAME: tasks.csv, table.csv, table.md, figure.png and, where there are
-    several seeds or horizons, stability.csv. A stopped study goes on where it was.
+    Writes data/studies/NAME: tasks.csv, table.csv, table.md and, where there are several seeds
+    or horizons, stability.csv; and data/studies/NAME.png. A stopped study goes on where it was.
 
     Examples:
       fewlayers study

@@ -87,7 +87,7 @@ def _only_models(run: dict[str, Any], names: list[str]) -> None:
 
 
 def run_study(project: Path, name: str, refresh: Refresh) -> pd.DataFrame:
-    """Runs what is stale of every cell and writes data/studies/NAME after each of them.
+    """Runs what is stale of every cell and writes data/studies/NAME and its figure after each.
 
     Args:
         project: the folder with params.yaml.
@@ -156,7 +156,10 @@ def read_choices(root: Path, cell: Cell, evaluations: Sequence[Evaluation]) -> l
 
 
 def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> None:
-    """Writes tasks.csv, table.csv, table.md, figure.png and, for several cells, stability.csv."""
+    """Writes tasks.csv, table.csv, table.md and, for several cells, stability.csv.
+
+    The figure lies beside the folder, which DVC tracks, so that git can hold it for a README.
+    """
     shares, agreement = share_table(rows), agreement_table(choices)
     write_csv(folder / "tasks.csv", rows)
     write_csv(folder / "table.csv", shares)
@@ -173,4 +176,4 @@ def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> 
         write_csv(folder / "stability.csv", agreement)
         parts.append(STABILITY + markdown_of(answer_table(agreement)))
     write_text(folder / "table.md", "\n".join(parts))
-    write_png(folder / "figure.png", draw_study(rows, max(CAPS)))
+    write_png(folder.with_suffix(".png"), draw_study(rows, max(CAPS)))

@@ -97,4 +97,4 @@ def print_profile(profile: Profile) -> None:
 def print_study(folder: Path) -> None:
     """Prints the study's tables and where they lie."""
     print((folder / "table.md").read_text(encoding="utf-8"))
-    print(f"study: {folder}")
+    print(f"study: {folder}, {folder.with_suffix('.png')}")

@@ -18,9 +18,8 @@ from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections.models import RandomStart, Scale
 from tasks.training.fit import tuned_rate, write_timing
-from tasks.training.healing import HealingJob, make_healer, save_control
+from tasks.training.healing import HealingJob, best_rival, make_healer, save_control
 from tasks.training.options import healing_option
-from tasks.training.recipe import Student
 
 
 def panel_masks(num_blocks: int, size: int, count: int, seed: int) -> dict[str, Mask]:
@@ -60,7 +59,6 @@ def main(argv: list[str]) -> None:
     start = StartSummary.read(Path("models/start") / args.model / "start.json")
     pruned = PruneSummary.read(Path("models/pruned") / pair / "prune.json")
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
-    rate = tuned_rate(trained, start.scale.learning_rate)
     device = pick_device(params.runtime.device)
     full = load_in_units(Path("models/full") / pair, pruned.granularity).to(device)
     masks = panel_masks(
@@ -69,33 +67,27 @@ def main(argv: list[str]) -> None:
         params.controls.random_masks,
         seed_for(params.seed, "panel", pair),
     )
-    scratch = Student(
-        name="scratch",
-        model=scratch_model(params, args.model, start.scale, full.with_blocks(pruned.keep)).to(
-            device
-        ),
-        steps=trained.steps_run + healing.steps,
-        learning_rate=rate,
-    )
     healer = make_healer(
         params,
         args.dataset,
         args.model,
         full=full,
         teacher=load_model(Path("search") / pair / "full_extra").to(device),
-        rate=rate,
+        rate=tuned_rate(trained, start.scale.learning_rate),
         scores=Scores.read(Path("scores") / f"{pair}.json"),
     )
     option = healing_option(pruned.chosen, healing)
+    shallow = scratch_model(params, args.model, start.scale, full.with_blocks(pruned.keep))
+    rivals = healer.rivals("scratch", shallow.to(device), trained.steps_run + healing.steps)
     healed = healer.heal(
         [HealingJob(name, mask, option) for name, mask in masks.items()],
         steps=healing.steps,
         state_folder=Path(".state/controls") / pair,
         what=f"controls {pair}",
-        rivals=[scratch],
+        rivals=rivals,
     )
     folder = Path("models/controls") / pair
-    for student in (*healed.students, scratch):
+    for student in (*healed.students, best_rival(rivals, "scratch")):
         save_control(folder / student.name, student, masks.get(student.name), healed.precision)
     shutil.copytree(
         Path("search") / pair / "full_extra",

@@ -41,9 +41,11 @@ def main(argv: list[str]) -> None:
     )
     with full.only(keep):
         unhealed = validation_mse(full, healer.data.valid.to(device))
-    options = [healing_option(name, params.healing) for name in params.healing.options]
     healed = healer.heal(
-        [HealingJob(option.name, tuple(keep), option) for option in options],
+        [
+            HealingJob(name, tuple(keep), healing_option(name, params.healing))
+            for name in params.healing.options
+        ],
         steps=params.healing.steps,
         state_folder=Path(".state/prune") / pair,
         what=f"prune {pair}",

@@ -144,7 +144,7 @@ def _ladder(
     )
     return Ladder(
         healer=healer,
-        option=healing_option(params.healing.options[-1], params.healing),
+        options=[healing_option(name, params.healing) for name in params.healing.options],
         state=state,
         what=f"search {dataset}/{name}",
     )

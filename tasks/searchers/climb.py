@@ -13,31 +13,38 @@ from tasks.searchers.rungs import (
     rank_correlation,
     survivors,
 )
-from tasks.training.healing import Healed, Healer, HealingJob
+from tasks.training.healing import Healed, Healer, HealingJob, best_rival
 from tasks.training.options import HealingOption
 from tasks.training.recipe import Student
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """What all rungs share."""
+    """What all rungs share; the rungs heal by the last of the options, the end by all of them."""
 
     healer: Healer
-    option: HealingOption
+    options: Sequence[HealingOption]
     state: Path
     what: str
 
     def heal(
-        self, masks: Sequence[Mask], steps: int, label: str, *, rivals: Sequence[Student] = ()
+        self,
+        masks: Sequence[Mask],
+        options: Sequence[HealingOption],
+        steps: int,
+        label: str,
+        *,
+        rivals: Sequence[Student] = (),
     ) -> tuple[dict[Mask, float], Healed]:
-        """The best validation error of every mask after `steps` steps of healing.
+        """The best validation error of every mask after `steps` steps of healing by any option.
 
         Every rung starts from the unhealed masks, so its errors are those of a whole healing of
         that length, with its own warm-up and decay. `rivals` are trained along.
         """
         jobs = [
-            HealingJob(format_mask(mask).replace(" ", "-"), mask, self.option, is_trial=True)
+            HealingJob(f"{format_mask(mask).replace(' ', '-')} {option.name}", mask, option, True)
             for mask in masks
+            for option in options
         ]
         healed = self.healer.heal(
             jobs,
@@ -46,8 +53,10 @@ class Ladder:
             what=f"{self.what} {label}",
             rivals=rivals,
         )
-        errors = [student.best_valid for student in healed.students]
-        return dict(zip(masks, errors, strict=True)), healed
+        errors = dict.fromkeys(masks, float("inf"))
+        for job, student in zip(jobs, healed.students, strict=True):
+            errors[job.keep] = min(errors[job.keep], student.best_valid)
+        return errors, healed
 
 
 @dataclass(frozen=True)
@@ -95,9 +104,9 @@ class Climb:
 def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], steps: int) -> Climb:
     """Heals all candidates on the first rung, the survivors on the next, the best ones fully.
 
-    After the last rung the best of each size is healed with all `steps`. The full model gets the
-    same extra tuning on the same batches, because the choice is judged against the better of the
-    two.
+    After the last rung the best of each size is healed with all `steps`, by every option. The full
+    model gets the same extra tuning on the same batches, because the choice is judged against the
+    better of the two.
 
     Args:
         ladder: what all rungs share.
@@ -108,20 +117,15 @@ def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], s
     before = {entry.mask: entry.unhealed for entry in entries}
     masks, rungs, runs = list(before), list[Rung](), list[Healed]()
     for number, brief in enumerate(rung_steps, start=1):
-        errors, healed = ladder.heal(masks, brief, f"rung {number}")
+        errors, healed = ladder.heal(masks, ladder.options[-1:], brief, f"rung {number}")
         tau = correlation_within_sizes(before, errors)
         rungs.append(Rung(brief, errors, tau))
         runs.append(healed)
         before, masks = errors, survivors(errors, tau)
     masks = survivors(before, tau=1.0)  # the best of each size
     healer = ladder.healer
-    extra = Student(
-        name="full_extra",
-        model=healer.full.with_blocks(range(healer.full.num_blocks)),
-        steps=steps,
-        learning_rate=healer.rate,
-    )
-    full, healed = ladder.heal(masks, steps, "full healing", rivals=[extra])
+    extras = healer.rivals("full_extra", healer.full, steps)
+    full, healed = ladder.heal(masks, ladder.options, steps, "full healing", rivals=extras)
     for run in (*runs, healed):
         run.discard_state()
-    return Climb(entries, rungs, full, extra, healed.precision)
+    return Climb(entries, rungs, full, best_rival(extras, "full_extra"), healed.precision)

@@ -1,25 +1,65 @@
 """The section `healing`."""
 
-from typing import Annotated, Self
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.sections.base import Count, NonNegative, Positive, Section, Steps
 
-LOSSES = ("plain", "distilled", "hidden", "hidden_cut")
-SCOPES = ("kept_only", "head_last")
-SCHEDULES = ("iterative",)
+TAUGHT: Final = ("distilled", "hidden", "hidden_cut")
+LOSSES: Final = ("plain", *TAUGHT)
+SCOPES: Final = ("kept_only", "head_last")
+SCHEDULES: Final = ("iterative",)
+PATTERN: Final = re.compile(
+    r"(?P<kinds>[a-z_+]+)(:(?P<share>\d*\.?\d+))?(@(?P<rate>\d*\.?\d+(e-?\d+)?))?"
+)
+
+
+@dataclass(frozen=True)
+class OptionName:
+    """A healing option's name taken apart, as "iterative+distilled:0.9@8".
+
+    Attributes:
+        kinds: one each of LOSSES, SCOPES, SCHEDULES at most.
+        share: of the loss that asks for the teacher's forecast; None: the section's.
+        rate: learning rate, times the model's own.
+    """
+
+    kinds: tuple[str, ...]
+    share: float | None = None
+    rate: float = 1.0
+
+
+def split_option(name: str) -> OptionName:
+    """The parts of an option's name. Raises ValueError."""
+    groups = {part: group for group in (LOSSES, SCOPES, SCHEDULES) for part in group}
+    match = PATTERN.fullmatch(name)
+    kinds = tuple(match["kinds"].split("+")) if match else ()
+    found = [groups.get(kind) for kind in kinds]
+    if match is None or None in found or len(set(found)) < len(found):
+        raise ValueError(
+            f"a healing option is at most one of {', '.join(LOSSES)}, at most one of "
+            f"{', '.join(SCOPES)}, and {SCHEDULES[0]}, joined by +, as in iterative+distilled; "
+            "after them : and the teacher's share of the loss, @ and the learning rate times the "
+            "model's own, as in distilled:0.9@8"
+        )
+    option = OptionName(
+        kinds, float(match["share"]) if match["share"] else None, float(match["rate"] or 1)
+    )
+    if option.share is not None and not (set(kinds) & set(TAUGHT) and 0 < option.share <= 1):
+        raise ValueError(
+            f"the teacher's share of the loss, after :, is above 0 and at most 1 and needs one of "
+            f"{', '.join(TAUGHT)}"
+        )
+    if not 0 < option.rate < float("inf"):
+        raise ValueError("the learning rate of a healing option, after @, must be above 0")
+    return option
 
 
 def _check_option(name: str) -> str:
-    groups = {part: group for group in (LOSSES, SCOPES, SCHEDULES) for part in group}
-    parts = name.split("+")
-    found = [groups.get(part) for part in parts]
-    if None in found or len(set(found)) < len(found):
-        raise ValueError(
-            f"a healing option is at most one of {', '.join(LOSSES)}, at most one of "
-            f"{', '.join(SCOPES)}, and {SCHEDULES[0]}, joined by +, as in iterative+distilled"
-        )
+    split_option(name)
     return name
 
 
@@ -30,7 +70,6 @@ class Healing(Section):
     """Fine-tuning after pruning; every control gets the same."""
 
     steps: Steps = 500
-    learning_rate: Positive | None = None  # None: the scale's
     patience: Count = 8
     eval_every: Count = 50
     distillation: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the loss for the teacher
@@ -39,11 +78,16 @@ class Healing(Section):
     seam_repair: bool = False  # every option starts with its cuts repaired in closed form
     seam_windows: Count = 256  # of the training range, for the repair
     seam_ridge: Positive = 1e-2  # relative to the inputs' mean square; larger = smaller change
-    # all are tried, the best on validation is kept; the search heals by the last one
+    # all are tried, the best on validation is kept; on the rungs the search heals by the last one
     options: list[HealingName] = Field(default=["plain", "distilled"], min_length=1)
+    # learning rates, times the model's own, of what is trained beside the healed masks: the full
+    # model with extra tuning, and the model from scratch; the best on validation is kept
+    rival_rates: list[Positive] = Field(default=[1.0], min_length=1)
 
     @model_validator(mode="after")
-    def _options_differ(self) -> Self:
+    def _all_differ(self) -> Self:
         if len(set(self.options)) < len(self.options):
             raise ValueError(f"healing.options must differ; got {self.options}")
+        if len(set(self.rival_rates)) < len(self.rival_rates):
+            raise ValueError(f"healing.rival_rates must differ; got {self.rival_rates}")
         return self

@@ -62,7 +62,7 @@ class Healer:
         data: training and validation windows.
         recipe: shared by all students.
         healing: the section of params.yaml.
-        rate: peak learning rate.
+        rate: the model's own peak learning rate.
         scores: one per block of `full`, for the order of iterative pruning; None: evenly.
     """
 
@@ -126,13 +126,25 @@ class Healer:
             name=job.name,
             model=model,
             steps=steps,
-            learning_rate=self.rate,
+            learning_rate=option.rate * self.rate,
             distillation=option.distillation,
             hidden=option.hidden,
             matched=tuple(places if option.matched == "own" else ends),
             frozen=frozen_names(model, option.trained),
             is_trial=job.is_trial and option.rounds == 1,  # a round goes on from the one before
         )
+
+    def rivals(self, name: str, model: NativeModel, steps: int) -> list[Student]:
+        """Students that learn the task alone from the model's weights, one per rival rate."""
+        return [
+            Student(
+                name=f"{name}@{rate:g}",
+                model=model.with_blocks(range(model.num_blocks)),
+                steps=steps,
+                learning_rate=rate * self.rate,
+            )
+            for rate in self.healing.rival_rates
+        ]
 
     def _heal_in_rounds(
         self, jobs: Sequence[HealingJob], steps: int, folder: Path, what: str
@@ -175,6 +187,11 @@ class Healer:
         return loop
 
 
+def best_rival(students: Sequence[Student], name: str) -> Student:
+    """The one with the lowest validation error, under this name."""
+    return replace(min(students, key=lambda student: student.best_valid), name=name)
+
+
 def join_rounds(rounds: Sequence[Student]) -> Student:
     """The student of the last round with the steps, history and time of all rounds.
 
@@ -214,7 +231,7 @@ def make_healer(
         name: of the model entry.
         full: the model that is pruned.
         teacher: the best full model.
-        rate: peak learning rate where `healing` names none.
+        rate: the model's own peak learning rate.
         scores: for the order of iterative pruning, where they are at hand.
     """
     training = params.training_of(name, scale_rate=rate)
@@ -226,7 +243,7 @@ def make_healer(
         data=training_data(params, dataset, training),
         recipe=healing_recipe(training, params.healing, seed=seed),
         healing=params.healing,
-        rate=params.healing.learning_rate or rate,
+        rate=rate,
         scores=order.values if order else None,
     )
 

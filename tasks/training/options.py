@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.sections.healing import Healing
+from tasks.sections.healing import Healing, split_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +12,7 @@ class HealingOption:
 
     Attributes:
         name: as in `healing.options`.
+        rate: learning rate, times the model's own.
         distillation: share of the loss that asks for the teacher's forecast.
         hidden: weight of the distance to the teacher's hidden states.
         matched: the teacher's state a kept block is to reach: the one after the same block
@@ -23,6 +24,7 @@ class HealingOption:
     """
 
     name: str
+    rate: float = 1.0
     distillation: float = 0.0
     hidden: float = 0.0
     matched: Literal["own", "cut"] = "own"
@@ -32,8 +34,9 @@ class HealingOption:
 
 
 def healing_option(name: str, healing: Healing) -> HealingOption:
-    """The option of a name that `healing.options` may hold, for example "iterative+distilled"."""
-    parts = name.split("+")
+    """The option of a name that `healing.options` may hold: "iterative+distilled:0.9@8"."""
+    named = split_option(name)
+    parts, share = named.kinds, healing.distillation if named.share is None else named.share
     has_states = any(part in parts for part in ("hidden", "hidden_cut"))
     trained: Literal["all", "kept_blocks", "head_and_last"] = "all"
     if "kept_only" in parts:
@@ -42,7 +45,8 @@ def healing_option(name: str, healing: Healing) -> HealingOption:
         trained = "head_and_last"
     return HealingOption(
         name=name,
-        distillation=healing.distillation if has_states or "distilled" in parts else 0.0,
+        rate=named.rate,
+        distillation=share if has_states or "distilled" in parts else 0.0,
         hidden=healing.hidden if has_states else 0.0,
         matched="cut" if "hidden_cut" in parts else "own",
         trained=trained,

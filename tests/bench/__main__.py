@@ -175,7 +175,11 @@ def healing_rows(project: Path) -> list[Row]:
         row(f"healing_{option}_over_plain", mean, None, unit, command=command)
         for option, mean in means.items()
     ]
-    behind = means[healing.default_name(load_params())] - min(means.values())
+    default = healing.default_name(load_params())
+    if default not in means:
+        print(f"the default, {default}, is not in {healing.RESULTS}: run `make healing-table`")
+        return rows
+    behind = means[default] - min(means.values())
     return [*rows, row("healing_default_behind_winner", behind, 0.0, unit, command=command)]
 
 

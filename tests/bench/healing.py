@@ -41,11 +41,13 @@ SHARES = (0.25, 0.34, 0.5)
 STEPS = 400
 MASKS = (SCORE, "even")
 NAMES = (
-    "plain", "distilled", "hidden", "hidden_cut", "iterative", "iterative+distilled", "kept_only",
-    "head_last",
+    "plain@8", "distilled@8", "hidden@8", "hidden_cut@8", "iterative@8", "iterative+distilled@8",
+    "kept_only@8", "head_last@8", "distilled:0.9@8", "plain", "plain@4", "distilled",
+    "distilled@4", "distilled@16",
 )  # fmt: skip
-SEAM = {"seam": "plain", "seam+distilled": "distilled", "seam+hidden": "hidden"}
-LONGER = {"plain_longer": ("plain", 1.75)}  # times the steps: plain in the time of `distilled`
+SEAM = "seam+"  # before the name: its cuts are repaired first
+REPAIRED = ("plain@8", "distilled@8", "hidden@8")
+LONGER = {"plain@8, 1.75 x steps": ("plain@8", 1.75)}  # plain in the time of `distilled`
 RESULTS = Path("tests/bench/healing.csv")
 
 
@@ -63,9 +65,9 @@ class Cell:
 def options_of(params: Params) -> dict[HealingOption, float]:
     """All options of the table, each with its share of the table's steps."""
     options = {healing_option(name, params.healing): 1.0 for name in NAMES}
-    for name, base in SEAM.items():
-        option = healing_option(base, params.healing)
-        options[replace(option, name=name, seam_repair=True)] = 1.0
+    for name in REPAIRED:
+        option = healing_option(name, params.healing)
+        options[replace(option, name=SEAM + name, seam_repair=True)] = 1.0
     for name, (base, share) in LONGER.items():
         options[replace(healing_option(base, params.healing), name=name)] = share
     return options
@@ -74,8 +76,7 @@ def options_of(params: Params) -> dict[HealingOption, float]:
 def default_name(params: Params) -> str:
     """The row of the table that the default of params.yaml is: the option the search heals by."""
     option = params.healing.options[-1]
-    repaired = {base: name for name, base in SEAM.items()}
-    return repaired.get(option, f"seam+{option}") if params.healing.seam_repair else option
+    return SEAM + option if params.healing.seam_repair else option
 
 
 def mask_of(cell: Cell, scores: Scores) -> Mask:
@@ -87,7 +88,7 @@ def mask_of(cell: Cell, scores: Scores) -> Mask:
 
 def mark_of(option: HealingOption, steps: float, params: Params, root: Path) -> str:
     """Says whether a row that is already there was measured with the same settings."""
-    shared = params.healing.model_dump(exclude={"steps", "options"})
+    shared = params.healing.model_dump(exclude={"steps", "options", "rival_rates"})
     settings = (option, steps, shared, root.parent.name)
     return fingerprint(settings, [])[:16]
 

@@ -16,7 +16,7 @@ COLUMNS = [
     "mark",
 ]  # fmt: skip
 CELL = ["dataset", "num_kept", "mask", "seed"]
-BASE = "plain"
+BASE = "plain@8"
 LEVEL = 0.95
 
 

@@ -47,8 +47,8 @@ def test_sizes_do_not_count_as_agreement():
     assert correlation_within_sizes(before, tied) == 0
 
 
-def ladder(folder) -> Ladder:
-    full, healing = tiny_model(), Healing(steps=6)
+def ladder(folder, rates=(1.0,)) -> Ladder:
+    full, healing = tiny_model(), Healing(steps=6, rival_rates=list(rates))
     healer = Healer(
         full=full,
         teacher=full,
@@ -58,13 +58,13 @@ def ladder(folder) -> Ladder:
         rate=3e-3,
         scores=None,
     )
-    option = healing_option("distilled", healing)
-    return Ladder(healer=healer, option=option, state=folder, what="search")
+    options = [healing_option(name, healing) for name in ("plain@3", "distilled")]
+    return Ladder(healer=healer, options=options, state=folder, what="search")
 
 
-def run(folder, rungs=(2, 4)) -> Climb:
+def run(folder, rungs=(2, 4), rates=(1.0,)) -> Climb:
     entries = [Entry(mask, "few_layer", ERRORS[mask], len(mask) / 5) for mask in MASKS]
-    return climb(ladder(folder), entries, rungs, 6)
+    return climb(ladder(folder, rates), entries, rungs, 6)
 
 
 def test_few_masks_reach_the_next_rung_and_the_best_of_each_size_are_healed_fully(tmp_path):
@@ -85,6 +85,15 @@ def test_few_masks_reach_the_next_rung_and_the_best_of_each_size_are_healed_full
     assert not any(tmp_path.iterdir())
 
 
+def test_the_full_model_is_tuned_at_every_rate_and_the_best_is_its_error(tmp_path):
+    slow, fast = (run(tmp_path, rungs=(2,), rates=(rate,)) for rate in (1e-6, 3.0))
+    both = run(tmp_path, rungs=(2,), rates=(1e-6, 3.0))
+    assert slow.extra.best_valid != fast.extra.best_valid
+    assert both.extra.best_valid == min(slow.extra.best_valid, fast.extra.best_valid)
+    assert both.extra.name == "full_extra"
+    assert both.full == fast.full
+
+
 def test_one_rung_costs_what_it_did_before_halving(tmp_path, monkeypatch):
     steps, original = [], Loop._backward
 
@@ -94,7 +103,7 @@ def test_one_rung_costs_what_it_did_before_halving(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Loop, "_backward", count)
     run(tmp_path, rungs=(2,))
-    assert sum(steps) == 2 * len(MASKS) + 6 * (2 + 1)
+    assert sum(steps) == 2 * len(MASKS) + 6 * (2 * 2 + 1)  # in the end by both options
 
 
 @pytest.mark.parametrize("killed_at", [2, 4, 9])

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from tasks.models.registry import load_model
 from tasks.sections.healing import Healing
-from tasks.training.healing import Healed, Healer, HealingJob
+from tasks.training.healing import Healed, Healer, HealingJob, best_rival
 from tasks.training.lessons import state_distance
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption, healing_option
@@ -101,6 +101,29 @@ def test_a_model_without_blocks_is_healed_whatever_the_option(tmp_path):
         assert student.model.num_blocks == 0
         assert student.steps_run == 6
         assert student.best_valid < float("inf")
+
+
+def test_an_option_may_name_its_share_and_its_rate(tmp_path):
+    names = ["plain", "plain@4", "distilled:0.9", "iterative+hidden:1@0.5"]
+    options = [healing_option(name, HEALING) for name in names]
+    assert [one.rate for one in options] == [1, 4, 1, 0.5]
+    assert [one.distillation for one in options] == [0, 0, 0.9, 1]
+    assert (options[3].rounds, options[3].hidden) == (3, 0.3)
+    jobs = [HealingJob(one.name, KEEP, one) for one in options[:2]]
+    students = heal(tmp_path, jobs).students
+    peaks = [max(row["learning_rate"] for row in one.history) for one in students]
+    assert peaks == pytest.approx([3e-3, 12e-3])
+
+
+def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):
+    one = replace(healer(), healing=Healing(rival_rates=[1e-6, 1]))
+    rivals = one.rivals("scratch", one.full, 12)
+    one.heal([], steps=6, state_folder=tmp_path, what="tiny", rivals=rivals)
+    assert [(r.name, r.steps_run) for r in rivals] == [("scratch@1e-06", 12), ("scratch@1", 12)]
+    best = best_rival(rivals, "scratch")
+    assert best.name == "scratch"
+    assert best.model is rivals[1].model
+    assert best.best_valid == min(r.best_valid for r in rivals)
 
 
 class Killed(Exception):
