@@ -13,13 +13,13 @@ from tasks.artifacts.training import StartSummary, TrainingSummary
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import costs_of
-from tasks.masks.mask import own_mask, sizes_of
+from tasks.masks.mask import Mask, own_mask, sizes_of
 from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeModel
 from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.searchers.climb import Ladder, climb
+from tasks.searchers.climb import Climb, Ladder, climb
 from tasks.searchers.evaluator import MaskEvaluator
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.rungs import choose, pick_candidates
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
         params.healing.steps,
     )
     full_error = climbed.extra.best_valid  # its first evaluation is the full model as trained
-    mask, within, reason = choose(climbed.full, full_error, options.margin)
+    mask, within, reason = _choice(climbed, full_error, options.margin)
     out = Path("search") / pair
     save_control(out / "full_extra", climbed.extra, range(model.num_blocks), climbed.precision)
     write_csv(out / "trials.csv", all_trials)
@@ -97,6 +97,14 @@ def main(argv: list[str]) -> None:
     ).write(out / "search.json")
     healed = time.perf_counter() - searched
     write_timing("search", pair, started, study=searched - started, rungs=healed)
+
+
+def _choice(climbed: Climb, full_error: float, margin: float) -> tuple[Mask, bool | None, str]:
+    if climbed.full:
+        return choose(climbed.full, full_error, margin)
+    steps = climbed.rungs[-1].steps
+    reason = f"the best mask of the only size wanted, by its error after {steps} steps of healing"
+    return climbed.finalists[0], None, reason
 
 
 def _gauge(params: Params, dataset: str, name: str, model: NativeModel, scores: Scores) -> Gauge:

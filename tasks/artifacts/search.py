@@ -11,7 +11,7 @@ class Candidate(Artifact):
     source: str  # the score or sampler that proposed it first
     valid_mse_before: float
     valid_mse_healed: list[float]  # after each rung that it reached
-    valid_mse_fully_healed: float | None = None  # the best of each size only
+    valid_mse_fully_healed: float | None = None  # the best of each size, where there are several
     cost: float
 
 
@@ -33,5 +33,5 @@ class SearchResult(Artifact):
     rank_correlations: list[float | None]  # Kendall's tau of each rung with the ranking before it
     rank_correlation_by_size: dict[str, float | None]  # unhealed with the first rung
     keep: list[int]  # the choice, original indices of the full model
-    within_margin: bool
+    within_margin: bool | None  # None: one size was wanted, so its error was not needed
     reason: str

@@ -79,7 +79,7 @@ def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
                 "bootstrap decides: it is the one that keeps its level where errors remember.",
             )
         )
-    if not pair.search.within_margin:
+    if pair.search.within_margin is False:
         notes.append(Note("warning", sentence(f"Best of the front only: {pair.search.reason}")))
     notes += _training_notes(pair)
     if evaluation.family == "llm4ts" and "random" in evaluation.backbone_label.lower():

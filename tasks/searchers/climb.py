@@ -74,7 +74,8 @@ class Climb:
 
     entries: Sequence[Entry]
     rungs: list[Rung]
-    full: dict[Mask, float]  # fully healed: the best of each size only
+    finalists: list[Mask]  # the best of each size
+    full: dict[Mask, float]  # errors of the finalists, fully healed; empty where there is only one
     extra: Student  # the full model with the same extra tuning
     precision: Literal["fp32", "bf16"]
 
@@ -104,9 +105,10 @@ class Climb:
 def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], steps: int) -> Climb:
     """Heals all candidates on the first rung, the survivors on the next, the best ones fully.
 
-    After the last rung the best of each size is healed with all `steps`, by every option. The full
-    model gets the same extra tuning on the same batches, because the choice is judged against the
-    better of the two.
+    After the last rung the best of each size is healed with all `steps`, by every option; where
+    one size is wanted there is nothing to choose, and the stage `prune` heals it. The full model
+    gets the same extra tuning on the same batches, because the choice is judged against the better
+    of the two.
 
     Args:
         ladder: what all rungs share.
@@ -122,10 +124,13 @@ def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], s
         rungs.append(Rung(brief, errors, tau))
         runs.append(healed)
         before, masks = errors, survivors(errors, tau)
-    masks = survivors(before, tau=1.0)  # the best of each size
+    finalists = survivors(before, tau=1.0)  # the best of each size
     healer = ladder.healer
     extras = healer.rivals("full_extra", healer.full, steps)
-    full, healed = ladder.heal(masks, ladder.options, steps, "full healing", rivals=extras)
+    unsettled = finalists if len(finalists) > 1 else []
+    full, healed = ladder.heal(unsettled, ladder.options, steps, "full healing", rivals=extras)
     for run in (*runs, healed):
         run.discard_state()
-    return Climb(entries, rungs, full, best_rival(extras, "full_extra"), healed.precision)
+    return Climb(
+        entries, rungs, finalists, full, best_rival(extras, "full_extra"), healed.precision
+    )

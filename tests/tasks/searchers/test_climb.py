@@ -62,8 +62,8 @@ def ladder(folder, rates=(1.0,)) -> Ladder:
     return Ladder(healer=healer, options=options, state=folder, what="search")
 
 
-def run(folder, rungs=(2, 4), rates=(1.0,)) -> Climb:
-    entries = [Entry(mask, "few_layer", ERRORS[mask], len(mask) / 5) for mask in MASKS]
+def run(folder, rungs=(2, 4), rates=(1.0,), masks=MASKS) -> Climb:
+    entries = [Entry(mask, "few_layer", ERRORS[mask], len(mask) / 5) for mask in masks]
     return climb(ladder(folder, rates), entries, rungs, 6)
 
 
@@ -74,7 +74,7 @@ def test_few_masks_reach_the_next_rung_and_the_best_of_each_size_are_healed_full
     assert set(second.errors) == set(survivors(first.errors, first.tau))
     assert first.tau == correlation_within_sizes(ERRORS, first.errors)
     assert second.tau == correlation_within_sizes(first.errors, second.errors)
-    assert list(climbed.full) == survivors(second.errors, 1.0)
+    assert list(climbed.full) == climbed.finalists == survivors(second.errors, 1.0)
     for candidate in climbed.candidates():
         reached = tuple(candidate.keep) in second.errors
         assert len(candidate.valid_mse_healed) == 1 + reached
@@ -83,6 +83,16 @@ def test_few_masks_reach_the_next_rung_and_the_best_of_each_size_are_healed_full
         )
     assert climbed.extra.model.num_blocks == 5
     assert not any(tmp_path.iterdir())
+
+
+def test_of_one_size_nothing_is_healed_fully_but_the_full_model(tmp_path):
+    whole, one_size = run(tmp_path), run(tmp_path, masks=MASKS[:4])
+    assert one_size.full == {}
+    assert one_size.finalists == survivors(one_size.rungs[-1].errors, 1.0)
+    assert len(one_size.finalists) == 1
+    assert one_size.extra.best_valid == whole.extra.best_valid
+    assert one_size.extra.steps_run == 6
+    assert all(made.valid_mse_fully_healed is None for made in one_size.candidates())
 
 
 def test_the_full_model_is_tuned_at_every_rate_and_the_best_is_its_error(tmp_path):
