@@ -34,11 +34,15 @@ _one_reader = threading.Lock()
 
 @dataclass(frozen=True)
 class Stage:
-    """One node of the graph: a stage of dvc.yaml, or tracked data (`is_source`)."""
+    """One node of the graph: a stage of dvc.yaml, or tracked data (`is_source`).
+
+    `is_alone`: nothing may run beside it (`meta: {alone: true}` in dvc.yaml), as it measures times.
+    """
 
     name: str
     parents: tuple[str, ...]
     is_source: bool
+    is_alone: bool = False
 
 
 @contextmanager
@@ -76,6 +80,7 @@ def stage_graph(root: Path) -> list[Stage]:
                 name=_name(node),
                 parents=tuple(sorted(_name(parent) for parent in graph.successors(node))),
                 is_source=not node.cmd,
+                is_alone=bool((node.meta or {}).get("alone")),
             )
             for node in ordered
         ]

@@ -133,8 +133,8 @@ def _run_graph(
     waiting, done = by_urgency(stages), set[str]()
     rows: dict[str, dict[str, Any]] = {}
     while len(done) < len(stages):
-        ready = [stage for stage in waiting if done.issuperset(stage.parents)]
-        for stage in ready[: workers - (len(futures) - len(done))]:
+        running = [stage for stage in stages if stage.name in futures.keys() - done]
+        for stage in startable(waiting, running, done, workers):
             waiting.remove(stage)
             future = runner.submit(
                 run_stage,
@@ -153,6 +153,22 @@ def _run_graph(
             listener().finished(name, "NotReady", 0.0, state.message or "")
     artifacts.show_stages([rows[stage.name] for stage in stages])
     return {stage.name: futures[stage.name].state for stage in stages}
+
+
+def startable(
+    waiting: Sequence[dvc.Stage], running: Sequence[dvc.Stage], done: set[str], workers: int
+) -> list[dvc.Stage]:
+    """The waiting stages that may start now, in their order.
+
+    A stage that must be alone starts when nothing runs and nothing else can; beside it none does.
+    """
+    if any(stage.is_alone for stage in running):
+        return []
+    ready = [stage for stage in waiting if done.issuperset(stage.parents)]
+    together = [stage for stage in ready if not stage.is_alone]
+    if together or running:
+        return together[: workers - len(running)]
+    return ready[:1]
 
 
 def by_urgency(stages: Sequence[dvc.Stage]) -> list[dvc.Stage]:

@@ -163,13 +163,13 @@ def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> 
     shares, agreement = share_table(rows), agreement_table(choices)
     write_csv(folder / "tasks.csv", rows)
     write_csv(folder / "table.csv", shares)
-    parts = [markdown_of(shares)]
-    parts += [
-        f"At most {cap:.0%} of the {rows['granularity'].iloc[0]}s, means over the seeds:\n\n"
-        + markdown_of(task_table(rows, cap))
-        for cap in CAPS
-        if (rows["kept"] <= cap * rows["blocks"] + 1e-9).any()
-    ]
+    parts, told = [markdown_of(shares)], set[str]()
+    for cap in CAPS:
+        table = markdown_of(task_table(rows, cap))
+        if (rows["kept"] <= cap * rows["blocks"] + 1e-9).any() and table not in told:
+            units = f"{rows['granularity'].iloc[0]}s"
+            parts.append(f"At most {cap:.0%} of the {units}, means over the seeds:\n\n{table}")
+            told.add(table)
     if agreement.empty:
         (folder / "stability.csv").unlink(missing_ok=True)
     else:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from tasks.artifacts.files import link_or_copy
-from tasks.artifacts.scoring import Scores
 from tasks.artifacts.training import PruneSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
 from tasks.models.build import build_model
@@ -17,7 +16,7 @@ from tasks.models.sublayers import shape_as, stored_depth
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections.models import RandomStart, Scale
-from tasks.training.fit import tuned_rate, write_timing
+from tasks.training.fit import write_timing
 from tasks.training.healing import HealingJob, best_rival, make_healer, save_control
 from tasks.training.options import healing_option
 
@@ -67,15 +66,8 @@ def main(argv: list[str]) -> None:
         params.controls.random_masks,
         seed_for(params.seed, "panel", pair),
     )
-    healer = make_healer(
-        params,
-        args.dataset,
-        args.model,
-        full=full,
-        teacher=load_model(Path("search") / pair / "full_extra").to(device),
-        rate=tuned_rate(trained, start.scale.learning_rate),
-        scores=Scores.read(Path("scores") / f"{pair}.json"),
-    )
+    teacher = load_model(Path("search") / pair / "full_extra").to(device)
+    healer = make_healer(params, args.dataset, args.model, full=full, teacher=teacher)
     option = healing_option(pruned.chosen, healing)
     shallow = scratch_model(params, args.model, start.scale, full.with_blocks(pruned.keep))
     rivals = healer.rivals("scratch", shallow.to(device), trained.steps_run + healing.steps)

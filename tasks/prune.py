@@ -3,12 +3,11 @@
 import time
 from pathlib import Path
 
-from tasks.artifacts.scoring import Scores
 from tasks.artifacts.search import SearchResult
-from tasks.artifacts.training import HealedOption, PruneSummary, StartSummary, TrainingSummary
+from tasks.artifacts.training import HealedOption, PruneSummary
 from tasks.models.registry import load_in_units, load_model
 from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
-from tasks.training.fit import tuned_rate, write_history, write_timing
+from tasks.training.fit import write_history, write_timing
 from tasks.training.healing import HealingJob, make_healer
 from tasks.training.loop import validation_mse
 from tasks.training.options import healing_option
@@ -24,21 +23,12 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
-    start = StartSummary.read(Path("models/start") / args.model / "start.json")
-    trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     search = SearchResult.read(Path("search") / pair / "search.json")
     keep = search.keep
     device = pick_device(params.runtime.device)
     full = load_in_units(Path("models/full") / pair, search.granularity).to(device)
-    healer = make_healer(
-        params,
-        args.dataset,
-        args.model,
-        full=full,
-        teacher=load_model(Path("search") / pair / "full_extra").to(device),
-        rate=tuned_rate(trained, start.scale.learning_rate),
-        scores=Scores.read(Path("scores") / f"{pair}.json"),
-    )
+    teacher = load_model(Path("search") / pair / "full_extra").to(device)
+    healer = make_healer(params, args.dataset, args.model, full=full, teacher=teacher)
     with full.only(keep):
         unhealed = validation_mse(full, healer.data.valid.to(device))
     healed = healer.heal(

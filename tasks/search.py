@@ -9,7 +9,6 @@ from pathlib import Path
 from tasks.artifacts.files import write_csv
 from tasks.artifacts.scoring import Scores
 from tasks.artifacts.search import SearchResult
-from tasks.artifacts.training import StartSummary, TrainingSummary
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import costs_of
@@ -26,7 +25,7 @@ from tasks.searchers.rungs import choose, pick_candidates
 from tasks.searchers.storage import open_storage
 from tasks.searchers.study import Gauge, Plan, fully_measured, pareto_front, run_study
 from tasks.searchers.workers import Workers, measure_for, processes_of
-from tasks.training.fit import tuned_rate, write_timing
+from tasks.training.fit import write_timing
 from tasks.training.healing import make_healer, save_control
 from tasks.training.options import healing_option
 from tasks.training.state import fingerprint
@@ -63,7 +62,7 @@ def main(argv: list[str]) -> None:
     trials = fully_measured(all_trials)
     searched = time.perf_counter()
     climbed = climb(
-        _ladder(params, args.dataset, args.model, model, scores, state),
+        _ladder(params, args.dataset, args.model, model, state),
         pick_candidates(trials, options.heal_top, plan.proposed_by(options.heal_scores)),
         options.rungs,
         params.healing.steps,
@@ -136,22 +135,10 @@ def _study_name(params: Params, folder: Path, scores: Scores) -> str:
     return fingerprint(settings, [])[:24]
 
 
-def _ladder(
-    params: Params, dataset: str, name: str, model: NativeModel, scores: Scores, state: Path
-) -> Ladder:
-    start = StartSummary.read(Path("models/start") / name / "start.json")
-    trained = TrainingSummary.read(Path("models/full") / dataset / name / "training.json")
-    healer = make_healer(
-        params,
-        dataset,
-        name,
-        full=model,
-        teacher=model,  # the better one is not yet made
-        rate=tuned_rate(trained, start.scale.learning_rate),
-        scores=scores,
-    )
+def _ladder(params: Params, dataset: str, name: str, model: NativeModel, state: Path) -> Ladder:
+    teacher = model  # the better one is not yet made
     return Ladder(
-        healer=healer,
+        healer=make_healer(params, dataset, name, full=model, teacher=teacher),
         options=[healing_option(name, params.healing) for name in params.healing.options],
         state=state,
         what=f"search {dataset}/{name}",

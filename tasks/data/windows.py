@@ -113,6 +113,9 @@ def training_windows(
 ) -> WindowSet:
     """Windows that end before the validation range, from the last `share` of the training rows.
 
+    Where these rows are fewer than one window, contexts start up to half a context earlier, and
+    what lies before the share counts as missing.
+
     Args:
         data: a dataset's history.
         context: rows a model sees.
@@ -122,10 +125,23 @@ def training_windows(
     """
 
     def bounds(one: Series) -> tuple[int, int]:
-        low = one.train_end - round(one.train_end * share)
-        return low, one.train_end - context - horizon + 1
+        return first_row(one) - padding(one), one.train_end - context - horizon + 1
 
-    return _windows(data, context, horizon, bounds, what="training", weight=weight)
+    def first_row(one: Series) -> int:
+        return one.train_end - round(one.train_end * share)
+
+    def padding(one: Series) -> int:
+        fits = one.train_end - first_row(one) >= context + horizon
+        return 0 if fits else min(context // 2, first_row(one))
+
+    values = data.values
+    if any(padding(one) for one in data.series):
+        values = values.copy()
+        for one in data.series:
+            start = one.start + first_row(one)
+            values[start - padding(one) : start] = np.nan
+    padded = SeriesSet(values, data.series)
+    return _windows(padded, context, horizon, bounds, what="training", weight=weight)
 
 
 def validation_windows(

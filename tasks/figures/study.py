@@ -23,27 +23,27 @@ def draw_study(rows: pd.DataFrame, cap: float) -> Figure:
     """
     chosen = best_within(rows, cap)
     models = list(chosen["model"].unique())
-    tallest = max(chosen.groupby("model").size())
+    varied = [name for name in ("horizon", "seed") if chosen[name].nunique() > 1]
+    tasks = chosen[["dataset", *varied]].apply(lambda row: " ".join(map(str, row)), axis=1)
+    places = {task: -place for place, task in enumerate(tasks.unique())}
     with style.styled():
         figure, panels = style.new_figure(
-            width=3.6 * len(models), height=1.3 + 0.26 * tallest, columns=len(models)
+            width=1 + 3.4 * len(models), height=1.6 + 0.3 * len(places), columns=len(models)
         )
         for axes, model in zip(panels, models, strict=True):
-            _draw_model(axes, chosen[chosen["model"] == model])
+            is_model = chosen["model"] == model
+            _draw_model(axes, chosen[is_model], [places[task] for task in tasks[is_model]])
+            axes.set_yticks(list(places.values()), list(places) if axes is panels[0] else [])
             axes.set_title(model)
-        panels[0].legend(loc="best")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(DRAWN))
+        figure.supxlabel("test error against the full model's, %", fontsize=10)
     return figure
 
 
-def _draw_model(axes: Axes, rows: pd.DataFrame) -> None:
-    labels = [
-        f"{row.dataset} {row.horizon}, seed {row.seed}" for row in rows.itertuples(index=False)
-    ]
-    places = list(range(len(rows)))[::-1]
+def _draw_model(axes: Axes, rows: pd.DataFrame, places: list[int]) -> None:
     axes.axvspan(-100 * MARGIN, 100 * MARGIN, color=style.BAND, lw=0, zorder=0)
     axes.axvline(0, color=style.FULL, lw=1, ls="--", zorder=1)
     for name, (colour, marker, label) in DRAWN.items():
         relative = 100 * (rows[name] / rows["full"] - 1)
         axes.scatter(relative, places, color=colour, marker=marker, s=26, label=label, zorder=2)
-    axes.set_yticks(places, labels)
-    axes.set_xlabel("test error against the full model's, %")

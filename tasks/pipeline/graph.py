@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from tasks.errors import ParamsError
 
-KNOWN = frozenset({"cmd", "deps", "params", "outs", "metrics"})
+KNOWN = frozenset({"cmd", "deps", "params", "outs", "metrics", "meta"})
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.artifacts.scoring import Scores
-from tasks.artifacts.training import ControlSummary
+from tasks.artifacts.training import ControlSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask
 from tasks.models.native import NativeModel
 from tasks.params import Params
 from tasks.runtime import seed_for
 from tasks.sections.healing import Healing
 from tasks.sections.models import Training
-from tasks.training.fit import TrainingData, training_data
+from tasks.training.fit import TrainingData, training_data, tuned_rate
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption
 from tasks.training.parts import frozen_names
@@ -220,31 +220,32 @@ def make_healer(
     *,
     full: NativeModel,
     teacher: NativeModel,
-    rate: float,
-    scores: Scores | None,
 ) -> Healer:
     """The healer of one dataset and model entry; every stage that heals gets the same batches.
+
+    Its learning rate is the one that the full model's sweep found, or the scale's.
 
     Args:
         params: all of params.yaml.
         dataset: whose prepared history is read.
-        name: of the model entry.
+        name: of the model entry, whose start, training summary and scores are read.
         full: the model that is pruned.
         teacher: the best full model.
-        rate: the model's own peak learning rate.
-        scores: for the order of iterative pruning, where they are at hand.
     """
+    pair = f"{dataset}/{name}"
+    start = StartSummary.read(Path("models/start") / name / "start.json")
+    trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
+    scores = Scores.read(Path("scores") / f"{pair}.json").scores
+    rate = tuned_rate(trained, start.scale.learning_rate)
     training = params.training_of(name, scale_rate=rate)
-    seed = seed_for(params.seed, "heal", f"{dataset}/{name}")
-    order = scores.scores.get(ORDER) if scores else None
     return Healer(
         full=full,
         teacher=teacher,
         data=training_data(params, dataset, training),
-        recipe=healing_recipe(training, params.healing, seed=seed),
+        recipe=healing_recipe(training, params.healing, seed=seed_for(params.seed, "heal", pair)),
         healing=params.healing,
         rate=rate,
-        scores=order.values if order else None,
+        scores=scores[ORDER].values if ORDER in scores else None,
     )
 
 

@@ -110,7 +110,7 @@ def measure(cell: Cell, params: Params, root: Path, results: Path) -> None:
     missing = missing_options(cell, params, root, results)
     scores = Scores.read(Path("scores") / cell.dataset / f"{MODEL}.json")
     keep = mask_of(cell, scores)
-    healer = make_cell_healer(params, cell.dataset, scores, steps=cell.steps)
+    healer = make_cell_healer(params, cell.dataset, steps=cell.steps)
     valid = healer.data.valid.to(next(healer.full.parameters()).device)
     with healer.full.only(keep):
         unhealed = validation_mse(healer.full, valid)

@@ -11,8 +11,6 @@ from filelock import FileLock
 from flows.environment import stage_environment, state_folder
 from flows.workspace import sync_folder
 from tasks.artifacts.files import write_text
-from tasks.artifacts.scoring import Scores
-from tasks.artifacts.training import StartSummary
 from tasks.data.fetch import fetch, has_raw
 from tasks.models.registry import load_model
 from tasks.params import Params, load_preset, merge, validate_params, yaml_text
@@ -103,23 +101,14 @@ def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> 
     )
 
 
-def make_cell_healer(params: Params, dataset: str, scores: Scores, *, steps: int) -> Healer:
+def make_cell_healer(params: Params, dataset: str, *, steps: int) -> Healer:
     """The healer of a dataset, taught by the full model with as many extra steps.
 
     The working folder is the workspace. The teacher is made once for all sizes.
     """
     full = load_model(Path("models/full") / dataset / MODEL)
     full = full.to(pick_device(params.runtime.device))
-    start = StartSummary.read(Path("models/start") / MODEL / "start.json")
-    healer = make_healer(
-        params,
-        dataset,
-        MODEL,
-        full=full,
-        teacher=full,
-        rate=start.scale.learning_rate,
-        scores=scores,
-    )
+    healer = make_healer(params, dataset, MODEL, full=full, teacher=full)
     folder = Path("models/extra") / f"{dataset}-{steps}"
     if not (folder / "control.json").is_file():
         everything = tuple(range(full.num_blocks))

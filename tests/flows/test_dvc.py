@@ -29,6 +29,13 @@ def test_graph_equals_that_of_dvc(workspace: Workspace) -> None:
     assert edges == {(parent, child) for child, parents in stages.items() for parent in parents}
 
 
+def test_a_stage_may_ask_to_be_alone(workspace: Workspace) -> None:
+    graph = workspace.read("dvc.yaml")
+    workspace.write("dvc.yaml", graph.replace("  right:\n", "  right:\n    meta: {alone: true}\n"))
+    alone = {stage.name for stage in dvc.stage_graph(workspace.root) if stage.is_alone}
+    assert alone == {"right@near", "right@far"}
+
+
 def test_graph_has_parents_before_children(workspace: Workspace) -> None:
     seen: set[str] = set()
     for stage in dvc.stage_graph(workspace.root):

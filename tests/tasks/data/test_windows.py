@@ -140,6 +140,22 @@ def test_a_share_of_training_takes_the_last_rows() -> None:
     assert rows.max() == 799
 
 
+def test_a_share_shorter_than_a_window_is_padded_as_missing() -> None:
+    data = counted([(100, 0.8), (1000, 0.8)])  # of the first, 8 rows are exactly a window
+    plain = training_windows(data, CONTEXT, HORIZON, share=0.1)
+    batch = plain.batch(torch.arange(len(plain)))
+    assert len(plain) == 1 + (80 - SPAN + 1)
+    assert not batch.isnan().any()
+    few = training_windows(data, CONTEXT + 1, HORIZON, share=0.1)
+    batch = few.batch(torch.arange(len(few)))
+    assert len(few) == 3 + (80 - SPAN)  # half a context back of the short one
+    assert batch[:3].isnan().sum(dim=1).tolist() == [3, 2, 1]
+    assert torch.equal(batch[2, 1:], torch.arange(72.0, 80.0))
+    assert not batch[3:].isnan().any()
+    assert np.isfinite(data.values).all()
+    assert len(training_windows(counted([(9, 1.0), (30, 1.0)]), CONTEXT + 5, HORIZON)) == 18
+
+
 def test_concatenated_sets_keep_their_series_apart() -> None:
     first, second = counted([(30, 1.0)]), counted([(20, 1.0), (25, 1.0)])
     joined = concatenate([first, second])
