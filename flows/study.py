@@ -20,7 +20,7 @@ from tasks.artifacts.files import write_csv, write_text
 from tasks.artifacts.scoring import Scores
 from tasks.figures.study import draw_study
 from tasks.figures.style import write_png
-from tasks.metrics.study import CAPS, markdown_of, share_table, task_row, task_table
+from tasks.metrics.study import caps_of, markdown_of, share_table, task_row, task_table
 from tasks.metrics.study_stability import Choice, agreement_table, answer_table
 from tasks.params import Params, load_params, load_preset, merge
 from tasks.sections.run import Study
@@ -160,20 +160,20 @@ def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> 
 
     The figure lies beside the folder, which DVC tracks, so that git can hold it for a README.
     """
-    shares, agreement = share_table(rows), agreement_table(choices)
+    caps, units = caps_of(rows), f"{rows['granularity'].iloc[0]}s"
+    shares, agreement = share_table(rows, caps), agreement_table(choices)
     write_csv(folder / "tasks.csv", rows)
     write_csv(folder / "table.csv", shares)
-    parts, told = [markdown_of(shares)], set[str]()
-    for cap in CAPS:
-        table = markdown_of(task_table(rows, cap))
-        if (rows["kept"] <= cap * rows["blocks"] + 1e-9).any() and table not in told:
-            units = f"{rows['granularity'].iloc[0]}s"
-            parts.append(f"At most {cap:.0%} of the {units}, means over the seeds:\n\n{table}")
-            told.add(table)
+    parts = [markdown_of(shares)]
+    parts += [
+        f"At most {cap:.0%} of the {units}, means over the seeds:\n\n"
+        + markdown_of(task_table(rows, cap))
+        for cap in caps
+    ]
     if agreement.empty:
         (folder / "stability.csv").unlink(missing_ok=True)
     else:
         write_csv(folder / "stability.csv", agreement)
         parts.append(STABILITY + markdown_of(answer_table(agreement)))
     write_text(folder / "table.md", "\n".join(parts))
-    write_png(folder.with_suffix(".png"), draw_study(rows, max(CAPS)))
+    write_png(folder.with_suffix(".png"), draw_study(rows, max(caps)))

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from tasks.figures import style
 from tasks.metrics.study import MARGIN, best_within
 
+EDGE = 30.0  # %; what lies beyond is told in words
 DRAWN = {
     "random": (style.RANDOM, "o", "random masks (mean)"),
     "scratch": (style.SCRATCH, "s", "same depth from scratch"),
@@ -44,6 +45,16 @@ def draw_study(rows: pd.DataFrame, cap: float) -> Figure:
 def _draw_model(axes: Axes, rows: pd.DataFrame, places: list[int]) -> None:
     axes.axvspan(-100 * MARGIN, 100 * MARGIN, color=style.BAND, lw=0, zorder=0)
     axes.axvline(0, color=style.FULL, lw=1, ls="--", zorder=1)
+    beyond: dict[int, list[str]] = {}
     for name, (colour, marker, label) in DRAWN.items():
         relative = 100 * (rows[name] / rows["full"] - 1)
-        axes.scatter(relative, places, color=colour, marker=marker, s=26, label=label, zorder=2)
+        shown = relative.where(relative.abs() <= EDGE)
+        axes.scatter(shown, places, color=colour, marker=marker, s=26, label=label, zorder=2)
+        for place, value in zip(places, relative, strict=True):
+            if abs(value) > EDGE:
+                beyond.setdefault(place, []).append(f"{name} {value:+.0f} %")
+    for place, texts in beyond.items():
+        axes.text(
+            0.98, place, ", ".join(texts), transform=axes.get_yaxis_transform(), ha="right",
+            va="center", fontsize=8, color=style.MUTED,
+        )  # fmt: skip

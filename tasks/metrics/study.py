@@ -58,6 +58,16 @@ def best_within(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
     return best.sort_values(TASK, kind="stable").reset_index(drop=True)
 
 
+def caps_of(rows: pd.DataFrame) -> tuple[float, ...]:
+    """The caps that let in a size which the cap before keeps out."""
+    shares = rows["kept"] / rows["blocks"] - 1e-9
+    return tuple(
+        cap
+        for cap, below in zip(CAPS, (-1.0, *CAPS), strict=False)
+        if ((shares > below) & (shares <= cap)).any()
+    )
+
+
 def share_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFrame:
     """Per model and cap the number of tasks and, of them, the shares in which it holds.
 
@@ -76,6 +86,7 @@ def share_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFr
                     "tasks": len(group),
                     "kept": (group["kept"] / group["blocks"]).mean(),
                     "difference": group["difference"].mean(),
+                    "median": group["difference"].median(),
                     "within_margin": (group["difference"] <= MARGIN).mean(),
                     "no_worse": (group["difference"] <= 0).mean(),
                     "proven": group["verdict"].isin(["superior", "non-inferior"]).mean(),
@@ -96,7 +107,8 @@ def task_table(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
 
 def markdown_of(table: pd.DataFrame) -> str:
     """The table in Markdown; errors with three decimals, shares and differences in percent."""
-    percent = {"cap", "kept", "difference"} | {
+    signed = {"difference", "median"}
+    percent = {"cap", "kept", *signed} | {
         name for name in table.columns if name.startswith("beats_")
     }
     percent |= {"within_margin", "no_worse", "proven", "selection_adds"}
@@ -104,7 +116,7 @@ def markdown_of(table: pd.DataFrame) -> str:
     lines.append("|" + "---|" * len(table.columns))
     for row in table.itertuples(index=False):
         cells = [
-            _cell(value, is_percent=name in percent, is_signed=name == "difference")
+            _cell(value, is_percent=name in percent, is_signed=name in signed)
             for name, value in zip(table.columns, row, strict=True)
         ]
         lines.append("| " + " | ".join(cells) + " |")

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tasks.metrics.study import best_within, markdown_of, share_table, task_table
+from tasks.metrics.study import best_within, caps_of, markdown_of, share_table, task_table
 
 
 def row(dataset: str, share: float, kept: int, **changes: object) -> dict[str, object]:
@@ -31,12 +31,19 @@ def test_best_size_is_chosen_by_validation_within_the_cap() -> None:
     assert list(best_within(ROWS, 0.5)["kept"]) == [6, 3]
 
 
+def test_a_cap_that_lets_nothing_new_in_is_left_out() -> None:
+    assert caps_of(ROWS) == (0.3, 0.5)
+    assert caps_of(ROWS[ROWS["kept"] == 3]) == (0.3,)
+    assert caps_of(ROWS[ROWS["kept"] == 6]) == (0.5,)
+    assert caps_of(pd.DataFrame([row("a", 0.3, 3, blocks=10)])) == (0.3,)
+
+
 def test_shares_count_tasks() -> None:
     small, half = share_table(ROWS).to_dict("records")
     assert (small["tasks"], small["within_margin"], small["no_worse"]) == (2, 0.5, 0.0)
     assert (half["within_margin"], half["no_worse"], half["proven"]) == (0.5, 0.5, 0.5)
     assert (half["beats_random"], half["beats_scratch"], half["selection_adds"]) == (0.5, 0.5, 0)
-    assert half["difference"] == pytest.approx(0.05)
+    assert half["difference"] == half["median"] == pytest.approx(0.05)
 
 
 def test_task_table_has_means_over_seeds() -> None:
@@ -47,4 +54,4 @@ def test_task_table_has_means_over_seeds() -> None:
 
 def test_markdown_shows_percent_where_it_is_a_share() -> None:
     text = markdown_of(share_table(ROWS, (0.3,)))
-    assert "| 30 % | 2 | 25 % | +10.5 % | 50 % | 0 % |" in text
+    assert "| 30 % | 2 | 25 % | +10.5 % | +10.5 % | 50 % | 0 % |" in text
