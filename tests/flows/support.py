@@ -95,9 +95,13 @@ class Workspace:
         return done.stdout + done.stderr
 
     def start_flow(self) -> subprocess.Popen[str]:
-        """Starts the flow in a process of its own."""
+        """Starts the flow in a process of its own.
+
+        It hears SIGINT, as at a terminal, also where the tests run in the background.
+        """
         code = (
-            "import sys; from flows.refresh import refresh; "
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "from flows.refresh import refresh; "
             f"state = refresh({str(self.root)!r}, return_state=True); "
             "print(state.message); sys.exit(not state.is_completed())"
         )
