@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import parse_yaml
 from ruamel.yaml import YAML
 
-from tasks.params import Params
+from tasks.params import Params, read_yaml
 from tests.code_deps import ROOT, body_of, code_of, direct_imports, is_code, stage_file
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -118,6 +119,11 @@ def test_files_stay_short_and_documented(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 300
     assert ast.get_docstring(ast.parse(text)), "a module says what it is"
+
+
+def test_dvc_reads_params_as_we_do():
+    path = ROOT / "params.yaml"
+    assert parse_yaml(path.read_text(encoding="utf-8"), str(path)) == read_yaml(path)
 
 
 def test_yaml_is_read_by_the_safe_reader_alone():

@@ -13,13 +13,13 @@ LOSSES: Final = ("plain", *TAUGHT)
 SCOPES: Final = ("kept_only", "head_last")
 SCHEDULES: Final = ("iterative",)
 PATTERN: Final = re.compile(
-    r"(?P<kinds>[a-z_+]+)(:(?P<share>\d*\.?\d+))?(@(?P<rate>\d*\.?\d+(e-?\d+)?))?"
+    r"(?P<kinds>[a-z_+]+)(=(?P<share>\d*\.?\d+))?(@(?P<rate>\d*\.?\d+(e-?\d+)?))?"
 )
 
 
 @dataclass(frozen=True)
 class OptionName:
-    """A healing option's name taken apart, as "iterative+distilled:0.9@8".
+    """A healing option's name taken apart, as "iterative+distilled=0.9@8".
 
     Attributes:
         kinds: one each of LOSSES, SCOPES, SCHEDULES at most.
@@ -42,15 +42,15 @@ def split_option(name: str) -> OptionName:
         raise ValueError(
             f"a healing option is at most one of {', '.join(LOSSES)}, at most one of "
             f"{', '.join(SCOPES)}, and {SCHEDULES[0]}, joined by +, as in iterative+distilled; "
-            "after them : and the teacher's share of the loss, @ and the learning rate times the "
-            "model's own, as in distilled:0.9@8"
+            "after them = and the teacher's share of the loss, @ and the learning rate times the "
+            "model's own, as in distilled=0.9@8"
         )
     option = OptionName(
         kinds, float(match["share"]) if match["share"] else None, float(match["rate"] or 1)
     )
     if option.share is not None and not (set(kinds) & set(TAUGHT) and 0 < option.share <= 1):
         raise ValueError(
-            f"the teacher's share of the loss, after :, is above 0 and at most 1 and needs one of "
+            f"the teacher's share of the loss, after =, is above 0 and at most 1 and needs one of "
             f"{', '.join(TAUGHT)}"
         )
     if not 0 < option.rate < float("inf"):

@@ -34,7 +34,7 @@ class HealingOption:
 
 
 def healing_option(name: str, healing: Healing) -> HealingOption:
-    """The option of a name that `healing.options` may hold: "iterative+distilled:0.9@8"."""
+    """The option of a name that `healing.options` may hold: "iterative+distilled=0.9@8"."""
     named = split_option(name)
     parts, share = named.kinds, healing.distillation if named.share is None else named.share
     has_states = any(part in parts for part in ("hidden", "hidden_cut"))

@@ -40,7 +40,7 @@ def task_states(api: Api, state: Any) -> dict[str, str]:
         time.sleep(0.2)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

@@ -104,7 +104,7 @@ def test_a_model_without_blocks_is_healed_whatever_the_option(tmp_path):
 
 
 def test_an_option_may_name_its_share_and_its_rate(tmp_path):
-    names = ["plain", "plain@4", "distilled:0.9", "iterative+hidden:1@0.5"]
+    names = ["plain", "plain@4", "distilled=0.9", "iterative+hidden=1@0.5"]
     options = [healing_option(name, HEALING) for name in names]
     assert [one.rate for one in options] == [1, 4, 1, 0.5]
     assert [one.distillation for one in options] == [0, 0, 0.9, 1]
