@@ -133,7 +133,8 @@ def _run_graph(
     waiting, done = by_urgency(stages), set[str]()
     rows: dict[str, dict[str, Any]] = {}
     while len(done) < len(stages):
-        running = [stage for stage in stages if stage.name in futures.keys() - done]
+        busy = futures.keys() - done
+        running = [stage for stage in stages if stage.name in busy]
         for stage in startable(waiting, running, done, workers):
             waiting.remove(stage)
             future = runner.submit(

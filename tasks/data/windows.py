@@ -124,24 +124,22 @@ def training_windows(
         weight: of each series when windows are drawn; None draws all windows alike.
     """
 
+    def parts(one: Series) -> tuple[int, int]:
+        """The first row of the share, and the rows before it that count as missing."""
+        rows = round(one.train_end * share)
+        before = one.train_end - rows
+        return before, 0 if rows >= context + horizon else min(context // 2, before)
+
     def bounds(one: Series) -> tuple[int, int]:
-        return first_row(one) - padding(one), one.train_end - context - horizon + 1
+        first, padding = parts(one)
+        return first - padding, one.train_end - context - horizon + 1
 
-    def first_row(one: Series) -> int:
-        return one.train_end - round(one.train_end * share)
-
-    def padding(one: Series) -> int:
-        fits = one.train_end - first_row(one) >= context + horizon
-        return 0 if fits else min(context // 2, first_row(one))
-
-    values = data.values
-    if any(padding(one) for one in data.series):
-        values = values.copy()
+    if any(parts(one)[1] for one in data.series):
+        data = SeriesSet(data.values.copy(), data.series)
         for one in data.series:
-            start = one.start + first_row(one)
-            values[start - padding(one) : start] = np.nan
-    padded = SeriesSet(values, data.series)
-    return _windows(padded, context, horizon, bounds, what="training", weight=weight)
+            first, padding = parts(one)
+            data.values[one.start + first - padding : one.start + first] = np.nan
+    return _windows(data, context, horizon, bounds, what="training", weight=weight)
 
 
 def validation_windows(

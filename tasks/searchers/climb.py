@@ -42,7 +42,7 @@ class Ladder:
         that length, with its own warm-up and decay. `rivals` are trained along.
         """
         jobs = [
-            HealingJob(f"{format_mask(mask).replace(' ', '-')} {option.name}", mask, option, True)
+            HealingJob(f"{format_mask(mask)} {option.name}", mask, option, is_trial=True)
             for mask in masks
             for option in options
         ]
