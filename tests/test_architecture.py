@@ -9,7 +9,8 @@ from dvc.utils.serialize import parse_yaml
 from ruamel.yaml import YAML
 
 from tasks.params import Params, read_yaml
-from tests.code_deps import ROOT, body_of, code_of, direct_imports, is_code, stage_file
+from tasks.pipeline.code import code_files, imported_files
+from tests import ROOT
 
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 NOT_STAGE_PARAMS = {"runtime", "presets", "studies"}  # how to run; changing them changes no result
@@ -21,6 +22,16 @@ LAYERS = [
     ["scorers", "searchers", "training", "metrics", "pipeline"],
     ["figures"],
 ]  # fmt: skip
+
+
+def body_of(group: dict) -> dict:
+    """The stage body of a plain, matrix or foreach entry."""
+    return group.get("do", group)
+
+
+def module_of(name: str) -> str:
+    """The module that a stage's command `python -m tasks.MODULE ...` runs."""
+    return body_of(STAGES[name])["cmd"].split()[2].removeprefix("tasks.")
 
 
 def files(folder: str) -> list[Path]:
@@ -37,20 +48,19 @@ def layer_of(path: Path) -> int:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stages_list_exactly_the_code_they_import(name):
-    body = body_of(STAGES[name])
-    listed = sorted(dep for dep in body["deps"] if is_code(dep))
-    assert listed == code_of(stage_file(body["cmd"])), "run python -m tests.code_deps"
+def test_stages_depend_on_the_code_they_run(name):
+    deps = body_of(STAGES[name])["deps"]
+    code = [dep for dep in deps if dep.split("/")[0] in {"tasks", "code"}]
+    assert code == (["tasks"] if name == "code" else [f"code/{module_of(name)}.sha256"])
 
 
-def params_read_by(stage: str) -> set[str]:
+def params_read_by(module: str) -> set[str]:
     """The sections that the code of a stage reads as `params.SECTION` or `job.params.SECTION`."""
-    own = {"tasks/params.py", "tasks/runtime.py"}
+    own = {ROOT / "tasks/params.py", ROOT / "tasks/runtime.py"}
     found: set[str] = set()
-    for name in code_of(stage):
-        if name.endswith(".py") and name not in own:
-            text = (ROOT / name).read_text(encoding="utf-8")
-            found |= set(re.findall(r"\bparams\.(\w+)", text))
+    for path in code_files(ROOT, ROOT / f"tasks/{module}.py"):
+        if path.suffix == ".py" and path not in own:
+            found |= set(re.findall(r"\bparams\.(\w+)", path.read_text(encoding="utf-8")))
     if "training_of" in found:
         found |= {"training", "models"}
     return found & set(Params.model_fields)
@@ -58,9 +68,8 @@ def params_read_by(stage: str) -> set[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_list_the_params_they_read(name):
-    body = body_of(STAGES[name])
-    listed = {entry.split(".")[0] for entry in body.get("params", [])}
-    missing = params_read_by(stage_file(body["cmd"])) - listed - NOT_STAGE_PARAMS
+    listed = {entry.split(".")[0] for entry in body_of(STAGES[name]).get("params", [])}
+    missing = params_read_by(module_of(name)) - listed - NOT_STAGE_PARAMS
     assert not missing
 
 
@@ -86,7 +95,7 @@ def test_only_evaluate_and_prepare_name_the_test_range():
 
 def test_imports_point_one_way():
     for path in files("tasks"):
-        for target in direct_imports(path):
+        for target in imported_files(ROOT, path):
             assert layer_of(target) <= layer_of(path), f"{path} imports {target}"
 
 
@@ -94,7 +103,7 @@ def test_stages_do_not_import_stages():
     top = len(LAYERS)
     for path in files("tasks"):
         if layer_of(path) == top:
-            assert all(layer_of(target) < top for target in direct_imports(path)), path
+            assert all(layer_of(target) < top for target in imported_files(ROOT, path)), path
 
 
 def imported_packages(path: Path) -> set[str]:

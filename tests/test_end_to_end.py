@@ -18,7 +18,7 @@ from tasks.artifacts.files import read_json
 from tasks.data.series import load_series
 from tasks.models.registry import load_model
 from tasks.params import load_preset, merge, validate_params, yaml_text
-from tests.code_deps import ROOT
+from tests import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -213,9 +213,13 @@ def test_a_changed_code_file_makes_exactly_its_importers_stale(project):
     before = path.read_text()
     path.write_text(before + "\n# changed\n")
     try:
+        assert project.stale() == {"code"}
+        project.dvc("repro", "code")
         assert project.stale() == {f"measure@{pair}" for pair in PAIRS}
     finally:
         path.write_text(before)
+        project.dvc("repro", "code")
+    assert project.stale() == set()
 
 
 @pytest.mark.usefixtures("same_after")

@@ -29,7 +29,7 @@ from tasks.metrics.study import task_row
 from tasks.models.registry import load_model
 from tasks.models.sublayers import SublayerModel
 from tasks.params import load_preset, merge, yaml_text
-from tests.code_deps import ROOT
+from tests import ROOT
 
 pytestmark = pytest.mark.slow
 

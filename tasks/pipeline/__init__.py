@@ -1,1 +1,1 @@
-"""The graph of dvc.yaml without DVC: for a machine that has torch but neither DVC nor Prefect."""
+"""The stages as dvc.yaml lists them: their graph, their code, and how to run them without DVC."""

@@ -150,7 +150,9 @@ def _hash_of(path: Path, stage: str) -> dict[str, str] | str:
         return sha256_of(path)
     if not path.is_dir():
         raise ArtifactError(f"{path}: {stage} needs it, no stage makes it, and it is not there")
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = sorted(
+        file for file in path.rglob("*") if file.is_file() and file.parent.name != "__pycache__"
+    )
     return {str(file.relative_to(path)): sha256_of(file) for file in files}
 
 

@@ -11,7 +11,7 @@ from tasks.errors import ParamsError
 from tasks.params import MAX_PARAMS_BYTES, load_params, load_preset, merge, validate_params
 from tasks.sections.data import Split
 from tasks.sections.models import Training
-from tests.code_deps import ROOT
+from tests import ROOT
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.artifacts.scoring import Scores
 from tasks.sections.scoring import ScoreName
-from tests.code_deps import ROOT
+from tests import ROOT
 from tests.tasks.metrics.workspace import write_workspace
 
 NAMES = list(get_args(ScoreName))

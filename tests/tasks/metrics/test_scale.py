@@ -14,7 +14,7 @@ from tasks.metrics.scale import (
     with_mean,
 )
 from tasks.params import load_params
-from tests.code_deps import ROOT
+from tests import ROOT
 
 WINDOWS = pd.DataFrame(
     {

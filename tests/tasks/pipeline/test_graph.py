@@ -11,7 +11,7 @@ from flows import dvc
 from tasks.errors import ParamsError
 from tasks.params import load_preset, merge, validate_params, yaml_text
 from tasks.pipeline.graph import Graph, read_graph
-from tests.code_deps import ROOT
+from tests import ROOT
 
 
 def write(root: Path, graph: str, params: str = "seed: 0\n") -> Path:

@@ -1,0 +1,60 @@
+"""The code that a stage runs, read from its imports: what makes it stale when it changes."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def code_files(root: Path, module: Path) -> list[Path]:
+    """The files below `tasks/` that a module needs, itself included, sorted.
+
+    Those are the modules that it imports, directly or not, at any level of indentation, and the
+    data files that one of them names and that lie beside it, such as a template.
+
+    Args:
+        root: the folder that holds `tasks/`.
+        module: the file of a stage.
+    """
+    todo, seen = [module], set[Path]()
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo += imported_files(root, path)
+    return sorted(seen | {file for path in seen for file in _named_files(path)})
+
+
+def imported_files(root: Path, path: Path) -> set[Path]:
+    """The files below `tasks/` that a file imports directly."""
+    found: set[Path] = set()
+    for name in _imported_names(path):
+        target = root.joinpath(*name.split(".")).with_suffix(".py")
+        if name.split(".")[0] == "tasks" and target.is_file():
+            found.add(target)
+    return found
+
+
+def _imported_names(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _named_files(path: Path) -> Iterator[Path]:
+    text = path.read_text(encoding="utf-8")
+    for other in path.parent.iterdir():
+        if other.is_file() and other.suffix != ".py" and other.name in text:
+            yield other
+
+
+def checksums(root: Path, files: list[Path]) -> str:
+    """One line per file, as `sha256sum` writes them: the hash and the path from `root`."""
+    lines = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(root).as_posix()}\n"
+        for file in files
+    ]
+    return "".join(lines)

@@ -1,0 +1,72 @@
+"""A stage's code is what it imports, and a change shows in the stages that run it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tasks.code import main
+from tasks.pipeline.code import code_files
+
+MODULES = {
+    "tasks/__init__.py": "",
+    "tasks/first.py": "from tasks.data import rows\n",
+    "tasks/second.py": "def late():\n    import tasks.page\n",
+    "tasks/page.py": 'import json\nfrom tasks.data.rows import ONE\nTEMPLATE = "page.html"\n',
+    "tasks/page.html": "<p>",
+    "tasks/other.html": "<p>",
+    "tasks/data/__init__.py": "",
+    "tasks/data/rows.py": "from tasks.data.cells import ONE\n",
+    "tasks/data/cells.py": "ONE = 1\n",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in MODULES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def checksums() -> dict[str, str]:
+    main([])
+    return {path.stem: path.read_text() for path in Path("code").glob("*.sha256")}
+
+
+def test_imports_are_followed_at_any_depth_and_data_files_that_are_named(project: Path) -> None:
+    found = code_files(project, project / "tasks/second.py")
+    assert [str(path.relative_to(project)) for path in found] == [
+        "tasks/data/cells.py", "tasks/data/rows.py", "tasks/page.html", "tasks/page.py",
+        "tasks/second.py",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "readers"),
+    [
+        ("tasks/data/cells.py", {"first", "page", "second"}),
+        ("tasks/page.html", {"page", "second"}),
+        ("tasks/first.py", {"first"}),
+        ("tasks/other.html", set()),
+        ("tasks/data/__init__.py", set()),
+    ],
+)
+def test_a_change_shows_in_the_modules_that_run_it(
+    project: Path, changed: str, readers: set[str]
+) -> None:
+    before = checksums()
+    (project / changed).write_text(MODULES[changed] + "\n")
+    after = checksums()
+    assert set(before) == {"first", "second", "page"}
+    assert {name for name in before if before[name] != after[name]} == readers
+
+
+@pytest.mark.usefixtures("project")
+def test_sha256sum_reads_them() -> None:
+    checksums()
+    command = ["sha256sum", "-c", "code/second.sha256"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": OK") == 5
