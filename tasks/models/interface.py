@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol, Self
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -63,17 +64,14 @@ def loss_between(
     """Mean loss over the observed points. Lower is better."""
     if spec.target_clip is not None:
         target = target.clamp(-spec.target_clip, spec.target_clip)
-    error = torch.where(outputs.observed, prediction - target, 0.0)
     if spec.space == "scaled":
-        error = error * outputs.scale
-    if spec.kind == "mse":
-        losses = error.square()
-    else:
-        size = error.abs()
-        losses = torch.where(size <= 1, 0.5 * size.square(), size - 0.5)
-    observed = outputs.observed
+        prediction, target = prediction * outputs.scale, target * outputs.scale
+    observed, error = outputs.observed, F.mse_loss if spec.kind == "mse" else F.huber_loss
+    if not bool(observed.all()):  # no error, and so no gradient, where nothing was observed
+        target = torch.where(observed, target, prediction.detach())
     if spec.last_weight == 1:
-        return losses.sum() / observed.sum().clamp(min=1)
+        return error(prediction, target, reduction="sum") / observed.sum().clamp(min=1)
+    losses = error(prediction, target, reduction="none")
     weights = torch.ones(losses.shape[1], device=losses.device)
     weights[-1] = spec.last_weight
     total = (losses.sum((0, 2)) * weights).sum()

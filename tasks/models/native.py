@@ -209,10 +209,12 @@ class NativeModel(nn.Module):
         if self.config.head == "per_token":
             steps = range(self.config.num_tokens - 1, -1, -1)
             ends = [context - step * self.config.stride for step in steps]
-        target = window.unfold(1, self.config.horizon, 1)[:, ends]  # [B, positions, H]
-        observed = torch.isfinite(target)
-        target = torch.where(observed, (target - mean[..., None]) / scale[..., None], 0.0)
-        return Outputs(prediction, target, observed, scale[..., None])
+        known = torch.isfinite(window)
+        targets = torch.where(known, (window - mean) / scale, 0.0)
+        target, observed = (
+            every.unfold(1, self.config.horizon, 1)[:, ends] for every in (targets, known)
+        )
+        return Outputs(prediction, target, observed, scale[..., None])  # [B, positions, H]
 
     def _last(self, hidden: Float[Tensor, "B N W"]) -> Float[Tensor, "B H"]:
         flatten = self.config.head == "flatten"
