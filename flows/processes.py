@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, Final
 
 from flows.child import GRACE_SECONDS
@@ -14,7 +16,7 @@ from flows.errors import StoppedError
 
 CHILD: Final = Path(__file__).with_name("child.py")
 
-_guard = threading.Lock()
+_guard = threading.RLock()  # a signal handler may need it while its thread holds it
 _running: set["Child"] = set()
 _stopping = threading.Event()
 
@@ -120,10 +122,39 @@ def begin() -> None:
 
 def stop_all() -> None:
     """Ends every command that `run` has at work and refuses new ones until `begin`."""
+    for child in _ask_all():
+        child.stop()
+
+
+def _ask_all() -> list[Child]:
     _stopping.set()
     with _guard:
         children = list(_running)
     for child in children:
         child.terminate()
-    for child in children:
-        child.stop()
+    return children
+
+
+@contextmanager
+def ended_by_interrupt() -> Iterator[None]:
+    """Inside, Ctrl-C ends every command that `run` has at work, whatever becomes of the exception.
+
+    Python drops a KeyboardInterrupt that is raised inside a callback of a library or a finalizer;
+    without its commands the run ends all the same. Does nothing where the process ignores SIGINT
+    (it was started in the background) or outside the main thread.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or not callable(former):
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        _ask_all()
+        former(number, frame)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)

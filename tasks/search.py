@@ -6,14 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from tasks.artifacts.files import write_csv
+from tasks.artifacts.files import sha256_of, write_csv
 from tasks.artifacts.scoring import Scores
 from tasks.artifacts.search import SearchResult
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import costs_of
 from tasks.masks.mask import Mask, own_mask, sizes_of
-from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeModel
 from tasks.models.registry import load_in_units
 from tasks.params import Params

@@ -3,6 +3,7 @@
 A file gets a temporary name beside its own, is flushed and renamed: no reader meets half of one.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -40,6 +41,12 @@ def write_text(path: Path, text: str) -> None:
 
 def _write_plain(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -1,12 +1,11 @@
 """Mixes: several prepared datasets joined for cross-dataset training, held by hashes."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tasks.artifacts.files import Artifact
+from tasks.artifacts.files import Artifact, sha256_of
 from tasks.data.series import Series, SeriesSet, concatenate, load_series
 from tasks.errors import ArtifactError
 from tasks.sections.data import Mix
@@ -96,7 +95,6 @@ def load_mix(manifest: Path, mix: Mix, root: Path) -> tuple[SeriesSet, Weight | 
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ArtifactError(f"{path}: missing; run `dvc repro` to make it") from error

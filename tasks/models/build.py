@@ -9,10 +9,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from tasks.artifacts.files import read_json
+from tasks.artifacts.files import read_json, sha256_of
 from tasks.errors import CheckpointError
 from tasks.models.backbones import MODELS, STACKS, BackboneName, backbone_config, config_data
-from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeConfig, NativeModel
 from tasks.models.registry import load_model
 from tasks.sections.data import Windows

@@ -4,7 +4,6 @@ config.json carries the sha256 of every weights file; a mismatch or a weight tha
 is refused, because safetensors checks structure, not content.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -16,18 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tasks.artifacts.files import write_atomically, write_text
+from tasks.artifacts.files import sha256_of, write_atomically, write_text
 from tasks.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 BACKBONE = "backbone"
 METADATA = {"format": "pt"}
-
-
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_folder(

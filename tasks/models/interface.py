@@ -67,8 +67,8 @@ def loss_between(
     if spec.space == "scaled":
         prediction, target = prediction * outputs.scale, target * outputs.scale
     observed, error = outputs.observed, F.mse_loss if spec.kind == "mse" else F.huber_loss
-    if not bool(observed.all()):  # no error, and so no gradient, where nothing was observed
-        target = torch.where(observed, target, prediction.detach())
+    # no error, and so no gradient, where nothing was observed
+    target = torch.where(observed, target, prediction.detach())
     if spec.last_weight == 1:
         return error(prediction, target, reduction="sum") / observed.sum().clamp(min=1)
     losses = error(prediction, target, reduction="none")

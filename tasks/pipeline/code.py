@@ -1,9 +1,10 @@
 """The code that a stage runs, read from its imports: what makes it stale when it changes."""
 
 import ast
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+
+from tasks.artifacts.files import sha256_of
 
 
 def code_files(root: Path, module: Path) -> list[Path]:
@@ -53,8 +54,4 @@ def _named_files(path: Path) -> Iterator[Path]:
 
 def checksums(root: Path, files: list[Path]) -> str:
     """One line per file, as `sha256sum` writes them: the hash and the path from `root`."""
-    lines = [
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(root).as_posix()}\n"
-        for file in files
-    ]
-    return "".join(lines)
+    return "".join(f"{sha256_of(file)}  {file.relative_to(root).as_posix()}\n" for file in files)

@@ -23,9 +23,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tasks.artifacts.files import write_text
+from tasks.artifacts.files import sha256_of, write_text
 from tasks.errors import ArtifactError, FewlayersError
-from tasks.models.checkpoint import sha256_of
 from tasks.pipeline.environment import stage_variables
 from tasks.pipeline.graph import Graph, Stage, touch, value_of
 

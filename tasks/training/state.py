@@ -17,8 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tasks.artifacts.files import write_atomically, write_text
-from tasks.models.checkpoint import sha256_of
+from tasks.artifacts.files import sha256_of, write_atomically, write_text
 from tasks.training.recipe import Student
 
 FIELDS = ("best_valid", "best_step", "steps_run", "stale", "is_done", "seconds", "history")

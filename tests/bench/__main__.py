@@ -188,7 +188,7 @@ def study_rows(project: Path) -> list[Row]:
 
     Test errors at horizon 96 with at most 30 % of the blocks, means over the seeds.
     """
-    files = [project / STUDIES / name / "tasks.csv" for name in ("full", "quick")]
+    files = [project / STUDIES / name / "tasks.csv" for name in ("full", "foundation", "quick")]
     path = next((file for file in files if file.is_file()), None)
     if path is None:
         print(f"{STUDIES} holds no study: run `make study` for its rows")

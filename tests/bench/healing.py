@@ -42,11 +42,10 @@ STEPS = 400
 MASKS = (SCORE, "even")
 NAMES = (
     "plain@8", "distilled@8", "hidden@8", "hidden_cut@8", "iterative@8", "iterative+distilled@8",
-    "kept_only@8", "head_last@8", "distilled=0.9@8", "plain", "plain@4", "distilled",
-    "distilled@4", "distilled@16",
+    "kept_only@8", "head_last@8", "distilled=0.9@8", "plain", "distilled", "distilled@16",
 )  # fmt: skip
 SEAM = "seam+"  # before the name: its cuts are repaired first
-REPAIRED = ("plain@8", "distilled@8", "hidden@8")
+REPAIRED = ("plain@8", "distilled@8")
 LONGER = {"plain@8, 1.75 x steps": ("plain@8", 1.75)}  # plain in the time of `distilled`
 RESULTS = Path("tests/bench/healing.csv")
 

@@ -1,9 +1,11 @@
 """Children end with whoever asked for them, and with everything they started."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -117,3 +119,37 @@ def test_interrupted_reader_stops_the_child(tmp_path: Path) -> None:
             [sys.executable, "-c", NESTED], folder=tmp_path, environment=os.environ, on_line=refuse
         )
     assert gone(int(str(error.value)))
+
+
+def test_ctrl_c_ends_the_commands_even_where_its_exception_is_swallowed(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    lines: list[str] = []
+    ended: list[type[Exception]] = []
+
+    def work() -> None:
+        try:
+            processes.run(
+                [sys.executable, "-c", NESTED],
+                folder=tmp_path,
+                environment=os.environ,
+                on_line=lines.append,
+            )
+        except StoppedError as error:
+            ended.append(type(error))
+
+    thread = threading.Thread(target=work)
+    try:
+        with processes.ended_by_interrupt():
+            thread.start()
+            while not lines:
+                time.sleep(0.05)
+            with contextlib.suppress(KeyboardInterrupt):  # as a finalizer does
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(20)
+            thread.join(20)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+        processes.stop_all()
+    assert ended == [StoppedError]
+    assert gone(int(lines[0]))

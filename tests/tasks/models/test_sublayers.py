@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel
 
+from tasks.artifacts.files import sha256_of
 from tasks.errors import CheckpointError, MaskError
 from tasks.masks.trie import forecasts
-from tasks.models.checkpoint import sha256_of
 from tasks.models.native import NativeModel
 from tasks.models.registry import load_in_units, load_model
 from tasks.models.sublayers import Place, SublayerModel, places_of, split_blocks
