@@ -44,7 +44,7 @@ def recommend(
         reason = (
             "the same depth trained from scratch has the lower validation error "
             f"({against_pruned}) and is within {margin:.0%} of the full model's ({full:.4g}); "
-            f"the pruned model is {verdict}"
+            f"the verdict on the pruned model is {verdict}"
         )
     elif verdict in ("superior", "non-inferior"):
         advice = "take the pruned model"
@@ -59,9 +59,14 @@ def recommend(
     else:
         advice = "keep the full one"
         reason = (
-            f"the pruned model is {verdict} on the test range, and the same depth trained from "
-            f"scratch is no way out ({scratch:.4g} on validation against the full model's "
-            f"{full:.4g})"
+            "the pruned model is inferior to it on the test range"
+            if verdict == "inferior"
+            else f"that the pruned model is as good is not proven on the test range ({verdict})"
+        )
+        reason += ", and the same depth trained from scratch is " + (
+            f"no way out ({scratch:.4g} on validation against the full model's {full:.4g})"
+            if scratch > (1 + margin) * full
+            else f"not better than the pruned one on validation ({against_pruned})"
         )
     if valid_mse.get("linear", np.inf) < min(full, pruned, scratch):
         reason += (

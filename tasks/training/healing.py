@@ -19,6 +19,7 @@ from tasks.training.fit import TrainingData, training_data, tuned_rate
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption
 from tasks.training.parts import frozen_names
+from tasks.training.precision import pick_precision
 from tasks.training.recipe import Recipe, Student, recipe_of
 from tasks.training.rounds import round_masks, round_steps
 from tasks.training.seam import cut_ends, places_of, repair_seams
@@ -85,22 +86,23 @@ class Healer:
     ) -> Healed:
         """Heals all jobs, or resumes: each with `steps` optimizer steps on the same batches.
 
-        HealingJobs that are pruned at once share one loop, with `rivals` (students that are trained
-        along); those pruned in rounds share a chain of loops, one per round.
+        HealingJobs that are pruned at once share one loop; those pruned in rounds share a chain of
+        loops, one per round. Each rival has a loop of its own: it is as large as the full model and
+        asks no teacher, so that sharing would save nothing and cost memory.
 
         Args:
             jobs: with different names.
             steps: of each job, all its rounds together.
             state_folder: where all checkpoints go.
             what: names the work in progress lines.
-            rivals: further students; they are trained in place.
+            rivals: further students, trained in place on the same batches.
         """
         healed: dict[str, Student] = {}
         loops: list[Loop] = []
         at_once = [one for one in jobs if one.option.rounds == 1]
-        if at_once or rivals:
+        if at_once:
             students = [self.student(one, self.full, one.keep, steps) for one in at_once]
-            loops.append(self._run([*students, *rivals], state_folder / "at-once", what))
+            loops.append(self._run(students, state_folder / "at-once", what))
             healed |= {student.name: student for student in students}
         for rounds in sorted({one.option.rounds for one in jobs} - {1}):
             group = [one for one in jobs if one.option.rounds == rounds]
@@ -108,6 +110,8 @@ class Healer:
             students, loop = self._heal_in_rounds(group, steps, folder, what)
             loops.append(loop)
             healed |= {student.name: student for student in students}
+        for rival in rivals:
+            loops.append(self._run([rival], state_folder / rival.name, f"{what} {rival.name}"))
         in_order = [healed[one.name] for one in jobs]
         return Healed(in_order, loops[-1].precision, state_folder)
 
@@ -223,7 +227,8 @@ def make_healer(
 ) -> Healer:
     """The healer of one dataset and model entry; every stage that heals gets the same batches.
 
-    Its learning rate is the one that the full model's sweep found, or the scale's.
+    Its learning rate is the one that the full model's sweep found, or the scale's; its precision is
+    picked once, on the full model.
 
     Args:
         params: all of params.yaml.
@@ -238,11 +243,15 @@ def make_healer(
     scores = Scores.read(Path("scores") / f"{pair}.json").scores
     rate = tuned_rate(trained, start.scale.learning_rate)
     training = params.training_of(name, scale_rate=rate)
+    data = training_data(params, dataset, training)
+    sample = data.valid[: training.batch_size].to(next(full.parameters()).device)
+    precision = pick_precision(training.precision, full, sample)
+    recipe = healing_recipe(training, params.healing, seed=seed_for(params.seed, "heal", pair))
     return Healer(
         full=full,
         teacher=teacher,
-        data=training_data(params, dataset, training),
-        recipe=healing_recipe(training, params.healing, seed=seed_for(params.seed, "heal", pair)),
+        data=data,
+        recipe=replace(recipe, precision=precision),
         healing=params.healing,
         rate=rate,
         scores=scores[ORDER].values if ORDER in scores else None,

@@ -42,7 +42,8 @@ STEPS = 400
 MASKS = (SCORE, "even")
 NAMES = (
     "plain@8", "distilled@8", "hidden@8", "hidden_cut@8", "iterative@8", "iterative+distilled@8",
-    "kept_only@8", "head_last@8", "distilled=0.9@8", "plain", "distilled", "distilled@16",
+    "kept_only@8", "head_last@8", "distilled=0.9@8", "hidden_cut=0.9@8", "plain", "distilled",
+    "distilled@16",
 )  # fmt: skip
 SEAM = "seam+"  # before the name: its cuts are repaired first
 REPAIRED = ("plain@8", "distilled@8")

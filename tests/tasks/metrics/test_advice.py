@@ -12,9 +12,16 @@ from tasks.metrics.advice import does_selection_add, recommend
         ("non-inferior", (1.0, 1.0, 1.1), "take the pruned model", "not better on validation"),
         ("superior", (1.0, 0.9, 0.9), "take the pruned model", "it is superior"),
         ("superior", (1.0, 0.9, 0.8), "train a shallow one", "lower validation error"),
-        ("inferior", (1.0, 1.2, 1.01), "train a shallow one", "the pruned model is inferior"),
+        (
+            "inferior",
+            (1.0, 1.2, 1.01),
+            "train a shallow one",
+            "verdict on the pruned model is inferior",
+        ),
         ("inferior", (1.0, 1.2, 1.1), "keep the full one", "no way out"),
-        ("inconclusive", (1.0, 1.0, 1.1), "keep the full one", "inconclusive on the test range"),
+        ("inconclusive", (1.0, 1.0, 1.1), "keep the full one", "test range (inconclusive)"),
+        ("inconclusive", (1.0, 1.0, 1.1), "keep the full one", "no way out"),
+        ("inconclusive", (1.0, 0.9, 0.95), "keep the full one", "not better than the pruned one"),
         ("non-inferior", (1.0, 1.2, 1.1), "take the pruned model", "more than 2% above"),
     ],
 )

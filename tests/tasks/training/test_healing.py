@@ -126,6 +126,24 @@ def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):
     assert best.best_valid == min(r.best_valid for r in rivals)
 
 
+def test_rivals_of_several_rates_hold_no_optimizer_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = replace(healer(), healing=Healing(rival_rates=[1e-6, 1]))
+    rivals = one.rivals("full_extra", one.full, 6)
+    original, held = Loop._step, []
+
+    def step_and_count(self: Loop, step: int) -> None:
+        original(self, step)
+        held.append(sum(rival.optimizer is not None for rival in rivals))
+
+    monkeypatch.setattr(Loop, "_step", step_and_count)
+    jobs = [HealingJob("plain", KEEP, option("plain"))]
+    one.heal(jobs, steps=6, state_folder=tmp_path, what="tiny", rivals=rivals)
+    assert max(held) == 1
+    assert [rival.steps_run for rival in rivals] == [6, 6]
+
+
 class Killed(Exception):
     pass
 
