@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,9 @@ NESTED = (
 
 
 @pytest.fixture(autouse=True)
-def _begin() -> None:
+def _begin() -> Iterator[None]:
+    processes.begin()
+    yield
     processes.begin()
 
 
