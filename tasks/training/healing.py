@@ -87,8 +87,8 @@ class Healer:
         """Heals all jobs, or resumes: each with `steps` optimizer steps on the same batches.
 
         HealingJobs that are pruned at once share one loop; those pruned in rounds share a chain of
-        loops, one per round. Each rival has a loop of its own: it is as large as the full model and
-        asks no teacher, so that sharing would save nothing and cost memory.
+        loops, one per round. Each rival has a loop of its own: it asks no teacher, so that sharing
+        would save nothing, and may be as large as the full model, so that it would cost memory.
 
         Args:
             jobs: with different names.

@@ -35,7 +35,11 @@ def workspace(project: Path, seed: int) -> tuple[Path, Params]:
     params = validate_params(content, f"preset {PRESET}, seed {seed}")
     entries = [params.models[name] for name in (BASE, MODEL)]
     scales = [params.scales[entry.scale] for entry in entries]
-    parts = (params.training, entries, scales, params.windows, params.mixes[MIX])
+    trainings = [
+        params.training_of(name, scale_rate=scale.learning_rate)
+        for name, scale in zip((BASE, MODEL), scales, strict=True)
+    ]
+    parts = (trainings, entries, scales, params.windows, params.mixes[MIX])
     mark = fingerprint(parts, [])[:12]
     root = state_folder(project) / "bench" / "healing" / mark / f"seed-{seed}"
     write_text(root / "params.yaml", yaml_text(content))
