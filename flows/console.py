@@ -1,6 +1,8 @@
 """What a person sees during `fewlayers run`: progress bars on a terminal, plain lines elsewhere."""
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from rich.console import Console
@@ -9,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from flows.progress import is_dvc_chatter, parse_progress
 
 QUIET_STATES: Final = frozenset({"Cached", "NotReady"})
+PLAIN_SECONDS: Final = 20.0  # between two progress lines of one piece of work, off a terminal
 
 
 class Listener(Protocol):
@@ -38,25 +41,36 @@ class Silent:
 
 
 class Plain:
-    """One line per event; cached stages are only counted; final."""
+    """One line per event, progress lines now and then; cached stages are only counted; final."""
 
-    def __init__(self) -> None:
-        """Starts with no stage seen."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Starts with no stage seen; `clock` tells seconds."""
         self._guard = threading.Lock()
+        self._clock = clock
+        self._told: dict[str, float] = {}  # piece of work: when its progress was last told
 
     def started(self, stage: str) -> None:
         """Says that the stage runs."""
         self._print(f"{stage}: running")
 
     def said(self, stage: str, line: str) -> None:
-        """Repeats the stage's own lines; DVC's are left to the log."""
-        if not is_dvc_chatter(line):
+        """Repeats the stage's own lines; DVC's, and most of the progress, are left to the log."""
+        if not is_dvc_chatter(line) and self._is_due(line):
             self._print(f"{stage} | {line}")
 
     def finished(self, stage: str, state: str, seconds: float, message: str) -> None:
         """Says how the stage ended, unless it was up to date."""
         if state not in QUIET_STATES:
             self._print(outcome_line(stage, state, seconds, message))
+
+    def _is_due(self, line: str) -> bool:
+        step, now = parse_progress(line), self._clock()
+        if step is None or step.done >= step.total:
+            return True
+        if now - self._told.get(step.what, float("-inf")) < PLAIN_SECONDS:
+            return False
+        self._told[step.what] = now
+        return True
 
     def _print(self, line: str) -> None:
         with self._guard:

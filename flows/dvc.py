@@ -206,7 +206,7 @@ def _do(root: Path, *arguments: str) -> None:
 
 
 def prepare(root: Path, *, cache: Path | None = None) -> None:
-    """Makes `root` a DVC workspace that works with and without git, telemetry off.
+    """Makes `root` a DVC workspace that works with and without git; DVC calls nobody from it.
 
     Args:
         root: the workspace; `.dvc` is made where it is missing.
@@ -215,6 +215,7 @@ def prepare(root: Path, *, cache: Path | None = None) -> None:
     if not (root / ".dvc" / "config").is_file():
         _do(root, "init", "--quiet", "--no-scm", "--force")
         _do(root, "config", "core.analytics", "false")
+        _do(root, "config", "core.check_update", "false")
         _do(root, "config", "core.autostage", "false")
         if (root / ".git").exists():
             _do(root, "config", "--unset", "core.no_scm")

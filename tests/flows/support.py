@@ -126,6 +126,7 @@ def make_small_workspace(root: Path) -> Workspace:
     workspace.write(".dvcignore", ".state\n")
     workspace.control()
     workspace.dvc("init", "--no-scm", "--quiet")
+    workspace.dvc("config", "core.check_update", "false")
     workspace.dvc("add", "--quiet", "data/raw/source.txt")
     (root / "data" / "raw" / "demo").mkdir()
     workspace.write("data/raw/demo/demo.csv", "here so that nothing is fetched\n")

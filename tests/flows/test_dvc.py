@@ -178,7 +178,9 @@ def test_workspace_is_prepared_with_and_without_git(tmp_path: Path, has_git: boo
     shutil.rmtree(tmp_path / ".git", ignore_errors=True)
     dvc.prepare(tmp_path)
     assert dvc.stage_graph(tmp_path) == []
-    assert "analytics = false" in (tmp_path / ".dvc" / "config").read_text()
+    config = (tmp_path / ".dvc" / "config").read_text()
+    assert "analytics = false" in config
+    assert "check_update = false" in config
 
 
 def test_shared_cache_restores_in_a_second_workspace(workspace: Workspace, tmp_path: Path) -> None:

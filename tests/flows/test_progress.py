@@ -65,6 +65,18 @@ def test_plain_listener_is_silent_on_cached_stages(capsys: pytest.CaptureFixture
     ]
 
 
+def test_plain_listener_tells_progress_now_and_then_but_always_the_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seconds = iter([0.0, 19.0, 19.5, 20.0, 21.0, 22.0])
+    plain = Plain(clock=lambda: next(seconds))
+    for line in ("b: 1/9", "b: 2/9", "saved b", "b: 3/9", "c: 1/9", "b: 9/9"):
+        plain.said("b", line)
+    assert capsys.readouterr().out.splitlines() == [
+        "b | b: 1/9", "b | saved b", "b | b: 3/9", "b | c: 1/9", "b | b: 9/9",
+    ]  # fmt: skip
+
+
 def test_bars_leave_one_line_per_finished_stage() -> None:
     stream = io.StringIO()
     with Bars(Console(file=stream, force_terminal=True, width=100)) as bars:

@@ -172,8 +172,8 @@ def test_killed_flow_leaves_nothing_running_and_a_rerun_completes(
     os.kill(process.pid, number)
     process.communicate(timeout=60)
     assert process.returncode != 0
-    _, alive = psutil.wait_procs(below, timeout=20)
-    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+    _, alive = psutil.wait_procs(below, timeout=60)
+    assert [p.cmdline() for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
     workspace.control()
     assert run_flow(workspace).is_completed()
     assert dvc.status(workspace.root) == {}
