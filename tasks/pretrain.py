@@ -3,8 +3,11 @@
 import time
 from pathlib import Path
 
+import torch
+
 from tasks.artifacts.training import StartSummary
 from tasks.data.mixes import load_mix
+from tasks.data.replay import sample_windows, save_replay
 from tasks.data.windows import training_windows, validation_windows
 from tasks.models.registry import load_model
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
@@ -23,9 +26,8 @@ def main(argv: list[str]) -> None:
     training = params.training_of(args.model, scale_rate=rate)
     model = load_model(start).to(pick_device(params.runtime.device))
     model.set_origin(f"pretrained on {args.mix}")
-    series, weight = load_mix(
-        Path("data/mixes") / f"{args.mix}.json", params.mixes[args.mix], Path()
-    )
+    mix = params.mixes[args.mix]
+    series, weight = load_mix(Path("data/mixes") / f"{args.mix}.json", mix, Path())
     shape = (params.windows.context, params.windows.horizon)
     valid = validation_windows(series, *shape)
     data = TrainingData(
@@ -36,6 +38,8 @@ def main(argv: list[str]) -> None:
     summary, loop = fit(model, training, data, recipe, what=f"pretrain {args.model}")
     folder = Path("data/pretrained") / args.model
     model.save(folder)
+    generator = torch.Generator().manual_seed(seed_for(params.seed, "replay", args.model))
+    save_replay(folder, sample_windows(data.windows, mix.replay_windows, generator))
     summary.write(folder / "training.json")
     write_history(Path("plots/pretrain") / f"{args.model}.csv", loop.students)
     write_timing("pretrain", args.model, started)

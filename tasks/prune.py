@@ -10,7 +10,6 @@ from tasks.runtime import load_selected, pick_device, run_stage, stage_parser
 from tasks.training.fit import write_history, write_timing
 from tasks.training.healing import HealingJob, make_healer
 from tasks.training.loop import validation_mse
-from tasks.training.options import healing_option
 
 
 def main(argv: list[str]) -> None:
@@ -32,10 +31,7 @@ def main(argv: list[str]) -> None:
     with full.only(keep):
         unhealed = validation_mse(full, healer.data.valid.to(device))
     healed = healer.heal(
-        [
-            HealingJob(name, tuple(keep), healing_option(name, params.healing))
-            for name in params.healing.options
-        ],
+        [HealingJob(option.name, tuple(keep), option) for option in healer.options],
         steps=params.healing.steps,
         state_folder=Path(".state/prune") / pair,
         what=f"prune {pair}",

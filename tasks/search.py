@@ -26,7 +26,6 @@ from tasks.searchers.study import Gauge, Plan, fully_measured, pareto_front, run
 from tasks.searchers.workers import Workers, measure_for, processes_of
 from tasks.training.fit import write_timing
 from tasks.training.healing import make_healer, save_control
-from tasks.training.options import healing_option
 from tasks.training.state import fingerprint
 
 
@@ -136,9 +135,10 @@ def _study_name(params: Params, folder: Path, scores: Scores) -> str:
 
 def _ladder(params: Params, dataset: str, name: str, model: NativeModel, state: Path) -> Ladder:
     teacher = model  # the better one is not yet made
+    healer = make_healer(params, dataset, name, full=model, teacher=teacher)
     return Ladder(
-        healer=make_healer(params, dataset, name, full=model, teacher=teacher),
-        options=[healing_option(name, params.healing) for name in params.healing.options],
+        healer=healer,
+        options=healer.options,
         state=state,
         what=f"search {dataset}/{name}",
     )

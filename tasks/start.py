@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import torch
+
 from tasks.artifacts.training import StartSummary
+from tasks.data.replay import load_replay, save_replay
 from tasks.models.build import build_model
 from tasks.runtime import load_selected, run_stage, seed_for, stage_parser
+from tasks.sections.models import PretrainedStart
 
 
 def main(argv: list[str]) -> None:
@@ -23,6 +27,11 @@ def main(argv: list[str]) -> None:
     )
     folder = Path("models/start") / name
     model.save(folder)
+    if isinstance(entry.start, PretrainedStart):
+        kept = load_replay(Path("data/pretrained") / entry.start.model)
+    else:
+        kept = torch.empty(0, params.windows.context + params.windows.horizon)
+    save_replay(folder, kept)
     StartSummary(origin=model.config.origin, scale=scale, source_sha256=hashes).write(
         folder / "start.json"
     )

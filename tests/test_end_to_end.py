@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from transformers import AutoModel, GPT2Config, GPT2Model
 
 from tasks.artifacts.files import read_json
+from tasks.data.replay import load_replay
 from tasks.data.series import load_series
 from tasks.models.registry import load_model
 from tasks.params import load_preset, merge, validate_params, yaml_text
@@ -29,7 +30,18 @@ OVERRIDE = {
         "mixes": ["both"],
         "pretrain": {"base": "both"},
     },
-    "mixes": {"both": {"members": ["synthetic_corpus", "demo"], "weights": "capped", "cap": 200}},
+    "mixes": {
+        "both": {
+            "members": ["synthetic_corpus", "demo"],
+            "weights": "capped",
+            "cap": 200,
+            "replay_windows": 50,
+        }
+    },
+    "healing": {
+        "options": ["distilled", "distilled+replay"],
+        "rivals": ["plain", "plain+replay"],
+    },
     "models": {
         "base": {"family": "tsfm", "scale": "pico", "patch": 16},
         "specialised": {
@@ -128,6 +140,17 @@ def test_the_summary_keeps_its_contract(project):
         assert 0 < row["params_pruned"] < row["params_full"]
     assert "zero_shot" in rows[1]["controls"]
     assert "zero_shot" not in rows[0]["controls"]
+
+
+def test_only_a_model_pretrained_on_a_mix_is_healed_with_replay(project):
+    for model, expected in (
+        ("tsfm-pico", ["distilled"]),
+        ("specialised", ["distilled", "distilled+replay"]),
+    ):
+        found = read_json(project.root / "models/pruned/demo" / model / "prune.json")
+        assert [option["name"] for option in found["options"]] == expected
+        windows = load_replay(project.root / "models/start" / model)
+        assert len(windows) == (50 if model == "specialised" else 0)
 
 
 def test_the_page_says_where_the_weights_came_from(project):

@@ -94,3 +94,4 @@ class Mix(Section):
     members: list[Name] = Field(min_length=1)
     weights: Literal["windows", "capped"] = "windows"
     cap: Count = 5000  # of `capped`: a series counts min(length, cap)
+    replay_windows: Count = 8192  # kept beside a pretrained model, for healing with `replay`

@@ -12,6 +12,8 @@ TAUGHT: Final = ("distilled", "hidden", "hidden_cut")
 LOSSES: Final = ("plain", *TAUGHT)
 SCOPES: Final = ("kept_only", "head_last")
 SCHEDULES: Final = ("iterative",)
+BATCHES: Final = ("replay",)
+RIVAL_KINDS: Final = frozenset({"plain", "replay"})  # a rival asks no teacher and is whole
 PATTERN: Final = re.compile(
     r"(?P<kinds>[a-z_+]+)(=(?P<share>\d*\.?\d+))?(@(?P<rate>\d*\.?\d+(e-?\d+)?))?"
 )
@@ -22,7 +24,7 @@ class OptionName:
     """A healing option's name taken apart, as "iterative+distilled=0.9@8".
 
     Attributes:
-        kinds: one each of LOSSES, SCOPES, SCHEDULES at most.
+        kinds: one each of LOSSES, SCOPES, SCHEDULES, BATCHES at most.
         share: of the loss that asks for the teacher's forecast; None: the section's.
         rate: learning rate, times the model's own.
     """
@@ -34,16 +36,16 @@ class OptionName:
 
 def split_option(name: str) -> OptionName:
     """The parts of an option's name. Raises ValueError."""
-    groups = {part: group for group in (LOSSES, SCOPES, SCHEDULES) for part in group}
+    groups = {part: group for group in (LOSSES, SCOPES, SCHEDULES, BATCHES) for part in group}
     match = PATTERN.fullmatch(name)
     kinds = tuple(match["kinds"].split("+")) if match else ()
     found = [groups.get(kind) for kind in kinds]
     if match is None or None in found or len(set(found)) < len(found):
         raise ValueError(
             f"a healing option is at most one of {', '.join(LOSSES)}, at most one of "
-            f"{', '.join(SCOPES)}, and {SCHEDULES[0]}, joined by +, as in iterative+distilled; "
-            "after them = and the teacher's share of the loss, @ and the learning rate times the "
-            "model's own, as in distilled=0.9@8"
+            f"{', '.join(SCOPES)}, {SCHEDULES[0]} and {BATCHES[0]}, joined by +, as in "
+            "iterative+distilled; after them = and the teacher's share of the loss, @ and the "
+            "learning rate times the model's own, as in distilled=0.9@8"
         )
     option = OptionName(
         kinds, float(match["share"]) if match["share"] else None, float(match["rate"] or 1)
@@ -63,7 +65,14 @@ def _check_option(name: str) -> str:
     return name
 
 
+def _check_rival(name: str) -> str:
+    if not set(split_option(name).kinds) <= RIVAL_KINDS:
+        raise ValueError("a rival is trained by plain, replay or plain+replay, and @ its rate")
+    return name
+
+
 HealingName = Annotated[str, AfterValidator(_check_option)]
+RivalName = Annotated[str, AfterValidator(_check_rival)]
 
 
 class Healing(Section):
@@ -75,19 +84,20 @@ class Healing(Section):
     distillation: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the loss for the teacher
     hidden: NonNegative = 0.1  # weight of its hidden states, of `hidden` and `hidden_cut`
     rounds: Annotated[int, Field(ge=2, le=64)] = 3  # of `iterative`
+    replay: Annotated[float, Field(gt=0, lt=1)] = 0.5  # share of a batch, of `replay`
     seam_repair: bool = False  # every option starts with its cuts repaired in closed form
     seam_windows: Count = 256  # of the training range, for the repair
     seam_ridge: Positive = 1e-2  # relative to the inputs' mean square; larger = smaller change
     # all are tried, the best on validation is kept; on the rungs the search heals by the last one
     options: list[HealingName] = Field(default=["plain", "distilled"], min_length=1)
-    # learning rates, times the model's own, of what is trained beside the healed masks: the full
-    # model with extra tuning, and the model from scratch; the best on validation is kept
-    rival_rates: list[Positive] = Field(default=[1.0], min_length=1)
+    # ways of training what stands beside the healed masks: the full model with extra tuning, and
+    # the model from scratch; the best on validation is kept
+    rivals: list[RivalName] = Field(default=["plain"], min_length=1)
 
     @model_validator(mode="after")
     def _all_differ(self) -> Self:
         if len(set(self.options)) < len(self.options):
             raise ValueError(f"healing.options must differ; got {self.options}")
-        if len(set(self.rival_rates)) < len(self.rival_rates):
-            raise ValueError(f"healing.rival_rates must differ; got {self.rival_rates}")
+        if len(set(self.rivals)) < len(self.rivals):
+            raise ValueError(f"healing.rivals must differ; got {self.rivals}")
         return self

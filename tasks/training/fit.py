@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tasks.artifacts.files import write_csv
 from tasks.artifacts.training import Timing, TrainingSummary
+from tasks.data.replay import Replayed, Windows
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.native import NativeModel
@@ -26,10 +27,21 @@ HISTORY = ["option", "step", "learning_rate", "train_loss", "valid_mse", "second
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training windows, and validation windows as one tensor; never the test range."""
+    """Training windows, and validation windows as one tensor; never the test range.
+
+    `kept` are windows of the mix that the model was pretrained on, for batches with replay.
+    """
 
     windows: WindowSet
     valid: Float[Tensor, "valid length"]
+    kept: Float[Tensor, "kept length"] | None = None
+
+    def with_replay(self, share: float) -> Windows:
+        """The windows to draw batches from, a share of each from the kept ones."""
+        if not share:
+            return self.windows
+        assert self.kept is not None
+        return Replayed(self.windows, self.kept, share=share)
 
 
 def training_data(params: Params, dataset: str, training: Training) -> TrainingData:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from tasks.artifacts.scoring import Scores
 from tasks.artifacts.training import ControlSummary, StartSummary, TrainingSummary
+from tasks.data.replay import load_replay
 from tasks.masks.mask import Mask
 from tasks.models.native import NativeModel
 from tasks.params import Params
@@ -17,7 +18,7 @@ from tasks.sections.healing import Healing
 from tasks.sections.models import Training
 from tasks.training.fit import TrainingData, training_data, tuned_rate
 from tasks.training.loop import Loop
-from tasks.training.options import HealingOption
+from tasks.training.options import HealingOption, usable_options
 from tasks.training.parts import frozen_names
 from tasks.training.precision import pick_precision
 from tasks.training.recipe import Recipe, Student, recipe_of
@@ -86,9 +87,10 @@ class Healer:
     ) -> Healed:
         """Heals all jobs, or resumes: each with `steps` optimizer steps on the same batches.
 
-        HealingJobs that are pruned at once share one loop; those pruned in rounds share a chain of
-        loops, one per round. Each rival has a loop of its own: it asks no teacher, so that sharing
-        would save nothing, and may be as large as the full model, so that it would cost memory.
+        HealingJobs with the same share of replay that are pruned at once share one loop; those
+        pruned in rounds share a chain of loops, one per round. Each rival has a loop of its own: it
+        asks no teacher, so that sharing would save nothing, and may be as large as the full model,
+        so that it would cost memory.
 
         Args:
             jobs: with different names.
@@ -99,19 +101,21 @@ class Healer:
         """
         healed: dict[str, Student] = {}
         loops: list[Loop] = []
-        at_once = [one for one in jobs if one.option.rounds == 1]
-        if at_once:
-            students = [self.student(one, self.full, one.keep, steps) for one in at_once]
-            loops.append(self._run(students, state_folder / "at-once", what))
-            healed |= {student.name: student for student in students}
-        for rounds in sorted({one.option.rounds for one in jobs} - {1}):
-            group = [one for one in jobs if one.option.rounds == rounds]
-            folder = state_folder / f"rounds-{rounds}"
-            students, loop = self._heal_in_rounds(group, steps, folder, what)
+        for rounds, replay in sorted({(one.option.rounds, one.option.replay) for one in jobs}):
+            group = [
+                one for one in jobs if (one.option.rounds, one.option.replay) == (rounds, replay)
+            ]
+            folder = state_folder / f"rounds-{rounds}{'-replay' if replay else ''}"
+            if rounds == 1:
+                students = [self.student(one, self.full, one.keep, steps) for one in group]
+                loop = self._run(students, folder, what)
+            else:
+                students, loop = self._heal_in_rounds(group, steps, folder, what)
             loops.append(loop)
             healed |= {student.name: student for student in students}
         for rival in rivals:
-            loops.append(self._run([rival], state_folder / rival.name, f"{what} {rival.name}"))
+            folder = state_folder / rival.name.replace(" ", "-")
+            loops.append(self._run([rival], folder, f"{what} {rival.name}"))
         in_order = [healed[one.name] for one in jobs]
         return Healed(in_order, loops[-1].precision, state_folder)
 
@@ -135,20 +139,31 @@ class Healer:
             hidden=option.hidden,
             matched=tuple(places if option.matched == "own" else ends),
             frozen=frozen_names(model, option.trained),
+            replay=option.replay,
             is_trial=job.is_trial and option.rounds == 1,  # a round goes on from the one before
         )
 
+    @property
+    def options(self) -> list[HealingOption]:
+        """The ways of `healing.options` that this model can be healed in."""
+        return self._usable(self.healing.options, "healing.options")
+
     def rivals(self, name: str, model: NativeModel, steps: int) -> list[Student]:
-        """Students that learn the task alone from the model's weights, one per rival rate."""
+        """Students that learn without a teacher from the model's weights, by `healing.rivals`."""
         return [
             Student(
-                name=f"{name}@{rate:g}",
+                name=f"{name} {option.name}",
                 model=model.with_blocks(range(model.num_blocks)),
                 steps=steps,
-                learning_rate=rate * self.rate,
+                learning_rate=option.rate * self.rate,
+                replay=option.replay,
             )
-            for rate in self.healing.rival_rates
+            for option in self._usable(self.healing.rivals, "healing.rivals")
         ]
+
+    def _usable(self, names: Sequence[str], where: str) -> list[HealingOption]:
+        has_replay = self.data.kept is not None
+        return usable_options(names, self.healing, has_replay=has_replay, where=where)
 
     def _heal_in_rounds(
         self, jobs: Sequence[HealingJob], steps: int, folder: Path, what: str
@@ -180,7 +195,7 @@ class Healer:
         loop = Loop(
             students,
             self.recipe,
-            windows=self.data.windows,
+            windows=self.data.with_replay(students[0].replay),
             valid=self.data.valid,
             state_folder=folder,
             what=what,
@@ -238,12 +253,14 @@ def make_healer(
         teacher: the best full model.
     """
     pair = f"{dataset}/{name}"
-    start = StartSummary.read(Path("models/start") / name / "start.json")
+    folder = Path("models/start") / name
+    start, kept = StartSummary.read(folder / "start.json"), load_replay(folder)
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     scores = Scores.read(Path("scores") / f"{pair}.json").scores
     rate = tuned_rate(trained, start.scale.learning_rate)
     training = params.training_of(name, scale_rate=rate)
     data = training_data(params, dataset, training)
+    data = replace(data, kept=kept) if len(kept) else data
     sample = data.valid[: training.batch_size].to(next(full.parameters()).device)
     precision = pick_precision(training.precision, full, sample)
     recipe = healing_recipe(training, params.healing, seed=seed_for(params.seed, "heal", pair))

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.data.windows import WindowSet
+from tasks.data.replay import Windows
 from tasks.masks.errors import evaluation_batch, mean_error, window_sums
 from tasks.models.native import NativeModel
 from tasks.runtime import STOPPED_STATUS, Progress, seed_for, stopping_between_steps
@@ -38,7 +38,7 @@ class Loop:
         students: Sequence[Student],
         recipe: Recipe,
         *,
-        windows: WindowSet,
+        windows: Windows,
         valid: Float[Tensor, "valid length"],
         state_folder: Path,
         what: str,

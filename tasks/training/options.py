@@ -1,8 +1,10 @@
 """Healing options: the name in params.yaml taken apart into what a student does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks.errors import ParamsError
 from tasks.sections.healing import Healing, split_option
 
 
@@ -20,6 +22,7 @@ class HealingOption:
             used to get.
         trained: which parameters change.
         rounds: prune-heal rounds; 1 prunes at once.
+        replay: share of each batch that comes from the mix the model was pretrained on.
         seam_repair: whether every cut is repaired in closed form before the first step.
     """
 
@@ -30,6 +33,7 @@ class HealingOption:
     matched: Literal["own", "cut"] = "own"
     trained: Literal["all", "kept_blocks", "head_and_last"] = "all"
     rounds: int = 1
+    replay: float = 0.0
     seam_repair: bool = False
 
 
@@ -51,5 +55,30 @@ def healing_option(name: str, healing: Healing) -> HealingOption:
         matched="cut" if "hidden_cut" in parts else "own",
         trained=trained,
         rounds=healing.rounds if "iterative" in parts else 1,
+        replay=healing.replay if "replay" in parts else 0.0,
         seam_repair=healing.seam_repair,
     )
+
+
+def usable_options(
+    names: Sequence[str], healing: Healing, *, has_replay: bool, where: str
+) -> list[HealingOption]:
+    """The options of these names, those with replay left out where there is nothing to replay.
+
+    Args:
+        names: the list of params.yaml.
+        healing: its section.
+        has_replay: whether the model was pretrained on a mix.
+        where: the list's name, for the error.
+
+    Raises:
+        ParamsError: none is left.
+    """
+    found = [healing_option(name, healing) for name in names]
+    usable = [option for option in found if has_replay or not option.replay]
+    if not usable:
+        raise ParamsError(
+            f"{where} names only ways with replay ({', '.join(names)}), which need a model that "
+            "was pretrained on a mix; add one without"
+        )
+    return usable

@@ -71,6 +71,8 @@ class Student:
         hidden: weight, beside that, of the distance to the teacher's hidden states.
         matched: for each block of the model, the teacher's block whose state it is to reach.
         frozen: names of parameters that stay as they are.
+        replay: share of each batch that comes from the mix the model was pretrained on; the
+            students of one loop have the same.
         is_trial: only its validation error is wanted, so its best weights are not kept.
         seconds: this student's own computing so far, the teacher's passes that it used included.
     """
@@ -83,6 +85,7 @@ class Student:
     hidden: float = 0.0
     matched: tuple[int, ...] = ()
     frozen: frozenset[str] = frozenset()
+    replay: float = 0.0
     is_trial: bool = False
     seconds: float = 0.0
     best_valid: float = float("inf")

@@ -48,7 +48,7 @@ def test_sizes_do_not_count_as_agreement():
 
 
 def ladder(folder, rates=(1.0,)) -> Ladder:
-    full, healing = tiny_model(), Healing(steps=6, rival_rates=list(rates))
+    full, healing = tiny_model(), Healing(steps=6, rivals=[f"plain@{rate}" for rate in rates])
     healer = Healer(
         full=full,
         teacher=full,

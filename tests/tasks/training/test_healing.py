@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tasks.errors import ParamsError
 from tasks.models.registry import load_model
 from tasks.sections.healing import Healing
 from tasks.training.healing import Healed, Healer, HealingJob, best_rival
@@ -14,7 +15,7 @@ from tasks.training.lessons import state_distance
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption, healing_option
 from tasks.training.recipe import Student
-from tests.tiny import tiny_data, tiny_model, tiny_recipe
+from tests.tiny import tiny_data, tiny_model, tiny_recipe, tiny_windows
 
 KEEP = (0, 2)
 HEALING = Healing(distillation=0.5, hidden=0.3, rounds=3, seam_windows=32)
@@ -115,11 +116,52 @@ def test_an_option_may_name_its_share_and_its_rate(tmp_path):
     assert peaks == pytest.approx([3e-3, 12e-3])
 
 
+def replaying() -> Healer:
+    return replace(healer(), data=replace(tiny_data(), kept=tiny_windows(6).nan_to_num()))
+
+
+def test_replay_changes_the_batches_of_its_own_option_alone(tmp_path, monkeypatch):
+    names, seen = ("distilled", "distilled+replay"), {}
+    original = Loop._backward
+
+    def note(self, batch, active, losses):
+        seen.setdefault(active[0].name, []).append(batch.clone())
+        original(self, batch, active, losses)
+
+    monkeypatch.setattr(Loop, "_backward", note)
+    jobs = [HealingJob(name, KEEP, option(name)) for name in names]
+    one = replaying()
+    both = heal(tmp_path / "both", jobs, one).students
+    (alone,) = heal(tmp_path / "alone", jobs[:1], healer()).students
+    assert same(both[0], alone)
+    assert not same(both[0], replace(both[1], name="distilled"))
+    kept = {tuple(row.tolist()) for row in one.data.kept}
+    for batch in seen["distilled+replay"]:
+        assert sum(tuple(row.tolist()) in kept for row in batch) == len(batch) // 2
+    assert not any(tuple(row.tolist()) in kept for batch in seen["distilled"] for row in batch)
+
+
+def test_ways_with_replay_need_something_to_replay():
+    healing = Healing(options=["plain+replay", "plain@2"], rivals=["replay", "plain"])
+    without = replace(healer(), healing=healing)
+    assert [one.name for one in without.options] == ["plain@2"]
+    assert [one.name for one in without.rivals("full", without.full, 3)] == ["full plain"]
+    with_replay = replace(replaying(), healing=healing)
+    assert [one.replay for one in with_replay.options] == [healing.replay, 0]
+    assert [one.replay for one in with_replay.rivals("full", without.full, 3)] == [0.5, 0]
+    nothing = replace(without, healing=Healing(rivals=["plain+replay"]))
+    with pytest.raises(ParamsError, match=r"healing\.rivals names only ways with replay"):
+        nothing.rivals("full", without.full, 3)
+
+
 def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):
-    one = replace(healer(), healing=Healing(rival_rates=[1e-6, 1]))
+    one = replace(healer(), healing=Healing(rivals=["plain@1e-6", "plain"]))
     rivals = one.rivals("scratch", one.full, 12)
     one.heal([], steps=6, state_folder=tmp_path, what="tiny", rivals=rivals)
-    assert [(r.name, r.steps_run) for r in rivals] == [("scratch@1e-06", 12), ("scratch@1", 12)]
+    assert [(r.name, r.steps_run) for r in rivals] == [
+        ("scratch plain@1e-6", 12),
+        ("scratch plain", 12),
+    ]
     best = best_rival(rivals, "scratch")
     assert best.name == "scratch"
     assert best.model is rivals[1].model
@@ -129,7 +171,7 @@ def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):
 def test_rivals_of_several_rates_hold_no_optimizer_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = replace(healer(), healing=Healing(rival_rates=[1e-6, 1]))
+    one = replace(healer(), healing=Healing(rivals=["plain@1e-6", "plain"]))
     rivals = one.rivals("full_extra", one.full, 6)
     original, held = Loop._step, []
 

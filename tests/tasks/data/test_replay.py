@@ -1,0 +1,63 @@
+"""Windows of a mix that stay with a model, and batches that hold some of them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.data.replay import CLIP, FILE, Replayed, load_replay, sample_windows, save_replay
+from tasks.data.windows import training_windows
+from tasks.errors import ArtifactError
+from tests.tiny import CONTEXT, HORIZON, tiny_series, tiny_windows
+
+
+def own():
+    return training_windows(tiny_series(), CONTEXT, HORIZON)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_a_share_of_every_batch_comes_from_the_kept_windows(share: float) -> None:
+    windows, kept = own(), tiny_windows(5)
+    mixed = Replayed(windows, kept, share=share)
+    index = mixed.draw(64, torch.Generator().manual_seed(0))
+    batch = mixed.batch(index)
+    again = round(64 * share)
+    assert len(mixed) == len(windows) + 5
+    assert (index[: 64 - again] < len(windows)).all()
+    assert (index[64 - again :] >= len(windows)).all()
+    torch.testing.assert_close(batch[: 64 - again], windows.batch(index[: 64 - again]))
+    expected = kept[index[64 - again :] - len(windows)]
+    torch.testing.assert_close(batch[64 - again :], expected, equal_nan=True)
+
+
+def test_the_same_generator_draws_the_same_batch() -> None:
+    mixed = Replayed(own(), tiny_windows(5), share=0.5)
+    first, second = (mixed.draw(16, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(mixed.spaced(7), mixed.spaced(7))
+    assert int(mixed.spaced(10**9).max()) == len(mixed) - 1
+
+
+def test_kept_windows_have_the_scale_of_their_context() -> None:
+    series = tiny_series()
+    series.values[:] = 1000 + 500 * series.values
+    series.values[200] = 1e9
+    windows = training_windows(series, CONTEXT, HORIZON)
+    found = sample_windows(windows, 40, torch.Generator().manual_seed(0))
+    context = found[:, :CONTEXT]
+    assert found.abs().max() <= CLIP
+    assert (context.mean(1).abs() < 0.2).all()
+    assert (context.std(1) < 1.1).all()
+
+
+def test_windows_are_saved_and_loaded_whole_or_refused(tmp_path: Path) -> None:
+    windows = tiny_windows(5)
+    save_replay(tmp_path, windows)
+    torch.testing.assert_close(load_replay(tmp_path), windows, equal_nan=True, rtol=0, atol=0)
+    content = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(content[:-9])
+    with pytest.raises(ArtifactError, match=r"replay\.safetensors: not a whole"):
+        load_replay(tmp_path)
+    (tmp_path / FILE).unlink()
+    with pytest.raises(ArtifactError, match="run its stage again"):
+        load_replay(tmp_path)
