@@ -7,12 +7,12 @@ import torch
 
 from tasks.artifacts.training import StartSummary
 from tasks.data.mixes import load_mix
-from tasks.data.replay import sample_windows, save_replay
 from tasks.data.windows import training_windows, validation_windows
 from tasks.models.registry import load_model
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.training.fit import TrainingData, fit, write_history, write_timing
 from tasks.training.recipe import recipe_of
+from tasks.training.replay import sample_windows, save_replay
 
 
 def main(argv: list[str]) -> None:

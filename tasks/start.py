@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from tasks.artifacts.training import StartSummary
-from tasks.data.replay import load_replay, save_replay
 from tasks.models.build import build_model
 from tasks.runtime import load_selected, run_stage, seed_for, stage_parser
 from tasks.sections.models import PretrainedStart
+from tasks.training.replay import load_replay, save_replay
 
 
 def main(argv: list[str]) -> None:

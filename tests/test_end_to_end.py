@@ -15,10 +15,10 @@ from ruamel.yaml import YAML
 from transformers import AutoModel, GPT2Config, GPT2Model
 
 from tasks.artifacts.files import read_json
-from tasks.data.replay import load_replay
 from tasks.data.series import load_series
 from tasks.models.registry import load_model
 from tasks.params import load_preset, merge, validate_params, yaml_text
+from tasks.training.replay import load_replay
 from tests import ROOT
 
 pytestmark = pytest.mark.slow

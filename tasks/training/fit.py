@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tasks.artifacts.files import write_csv
 from tasks.artifacts.training import Timing, TrainingSummary
-from tasks.data.replay import Replayed, Windows
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.native import NativeModel
@@ -21,6 +20,7 @@ from tasks.params import Params
 from tasks.sections.models import Training
 from tasks.training.loop import Loop
 from tasks.training.recipe import Recipe, Student
+from tasks.training.replay import Replayed, Windows
 
 HISTORY = ["option", "step", "learning_rate", "train_loss", "valid_mse", "seconds"]
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from tasks.artifacts.scoring import Scores
 from tasks.artifacts.training import ControlSummary, StartSummary, TrainingSummary
-from tasks.data.replay import load_replay
 from tasks.masks.mask import Mask
 from tasks.models.native import NativeModel
 from tasks.params import Params
@@ -22,6 +21,7 @@ from tasks.training.options import HealingOption, usable_options
 from tasks.training.parts import frozen_names
 from tasks.training.precision import pick_precision
 from tasks.training.recipe import Recipe, Student, recipe_of
+from tasks.training.replay import load_replay
 from tasks.training.rounds import round_masks, round_steps
 from tasks.training.seam import cut_ends, places_of, repair_seams
 

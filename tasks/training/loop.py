@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.data.replay import Windows
 from tasks.masks.errors import evaluation_batch, mean_error, window_sums
 from tasks.models.native import NativeModel
 from tasks.runtime import STOPPED_STATUS, Progress, seed_for, stopping_between_steps
@@ -25,6 +24,7 @@ from tasks.training.lessons import Lesson, student_loss, teach
 from tasks.training.optimizer import learning_rate_at
 from tasks.training.precision import pick_precision
 from tasks.training.recipe import Recipe, Student
+from tasks.training.replay import Windows
 from tasks.training.state import fingerprint, load_state, save_state
 
 log = logging.getLogger(__name__)

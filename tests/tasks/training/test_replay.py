@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.data.replay import CLIP, FILE, Replayed, load_replay, sample_windows, save_replay
 from tasks.data.windows import training_windows
 from tasks.errors import ArtifactError
+from tasks.training.replay import CLIP, FILE, Replayed, load_replay, sample_windows, save_replay
 from tests.tiny import CONTEXT, HORIZON, tiny_series, tiny_windows
 
 
