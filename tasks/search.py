@@ -135,10 +135,8 @@ def _study_name(params: Params, folder: Path, scores: Scores) -> str:
 
 def _ladder(params: Params, dataset: str, name: str, model: NativeModel, state: Path) -> Ladder:
     teacher = model  # the better one is not yet made
-    healer = make_healer(params, dataset, name, full=model, teacher=teacher)
     return Ladder(
-        healer=healer,
-        options=healer.options,
+        healer=make_healer(params, dataset, name, full=model, teacher=teacher),
         state=state,
         what=f"search {dataset}/{name}",
     )

@@ -59,10 +59,14 @@ class WindowSet:
 
     def spaced(self, count: int) -> Int64[Tensor, " count"]:
         """At most `count` windows, evenly spaced over all of them, the same at every call."""
-        total = len(self)
-        if count >= total:
-            return torch.arange(total)
-        return (torch.arange(count, dtype=torch.float64) * (total / count)).long()
+        return spaced_numbers(len(self), count)
+
+
+def spaced_numbers(total: int, count: int) -> Int64[Tensor, " count"]:
+    """At most `count` of the numbers below `total`, evenly spaced, the first one 0."""
+    if count >= total:
+        return torch.arange(total)
+    return (torch.arange(count, dtype=torch.float64) * (total / count)).long()
 
 
 Range = Callable[[Series], tuple[int, int]]

@@ -20,10 +20,9 @@ from tasks.training.recipe import Student
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """What all rungs share; the rungs heal by the last of the options, the end by all of them."""
+    """What all rungs share; the rungs heal by the healer's last option, the end by all of them."""
 
     healer: Healer
-    options: Sequence[HealingOption]
     state: Path
     what: str
 
@@ -116,19 +115,18 @@ def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], s
         rung_steps: healing steps of each rung, rising.
         steps: of the full healing.
     """
-    before = {entry.mask: entry.unhealed for entry in entries}
+    healer, before = ladder.healer, {entry.mask: entry.unhealed for entry in entries}
     masks, rungs, runs = list(before), list[Rung](), list[Healed]()
     for number, brief in enumerate(rung_steps, start=1):
-        errors, healed = ladder.heal(masks, ladder.options[-1:], brief, f"rung {number}")
+        errors, healed = ladder.heal(masks, healer.options[-1:], brief, f"rung {number}")
         tau = correlation_within_sizes(before, errors)
         rungs.append(Rung(brief, errors, tau))
         runs.append(healed)
         before, masks = errors, survivors(errors, tau)
     finalists = survivors(before, tau=1.0)  # the best of each size
-    healer = ladder.healer
     extras = healer.rivals("full_extra", healer.full, steps)
     unsettled = finalists if len(finalists) > 1 else []
-    full, healed = ladder.heal(unsettled, ladder.options, steps, "full healing", rivals=extras)
+    full, healed = ladder.heal(unsettled, healer.options, steps, "full healing", rivals=extras)
     for run in (*runs, healed):
         run.discard_state()
     return Climb(

@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -101,10 +102,9 @@ class Healer:
         """
         healed: dict[str, Student] = {}
         loops: list[Loop] = []
-        for rounds, replay in sorted({(one.option.rounds, one.option.replay) for one in jobs}):
-            group = [
-                one for one in jobs if (one.option.rounds, one.option.replay) == (rounds, replay)
-            ]
+        kind = attrgetter("option.rounds", "option.replay")
+        for (rounds, replay), alike in groupby(sorted(jobs, key=kind), key=kind):
+            group = list(alike)
             folder = state_folder / f"rounds-{rounds}{'-replay' if replay else ''}"
             if rounds == 1:
                 students = [self.student(one, self.full, one.keep, steps) for one in group]

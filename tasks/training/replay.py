@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tasks.artifacts.files import write_atomically
-from tasks.data.windows import WindowSet
+from tasks.data.windows import WindowSet, spaced_numbers
 from tasks.errors import ArtifactError
 from tasks.models.normalise import normalise
 
@@ -69,9 +69,7 @@ class Replayed:
 
     def spaced(self, count: int) -> Int64[Tensor, " count"]:
         """At most `count` windows, evenly spaced over all of them, the same at every call."""
-        total = len(self)
-        step = max(1.0, total / count)
-        return (torch.arange(min(count, total), dtype=torch.float64) * step).long()
+        return spaced_numbers(len(self), count)
 
 
 def sample_windows(

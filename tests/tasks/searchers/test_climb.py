@@ -10,7 +10,6 @@ from tasks.searchers.rungs import Entry, correlation_within_sizes, survivors
 from tasks.sections.healing import Healing
 from tasks.training.healing import Healer
 from tasks.training.loop import Loop
-from tasks.training.options import healing_option
 from tests.tiny import tiny_data, tiny_model, tiny_recipe
 
 MASKS: list[Mask] = [(0,), (1,), (2,), (3,), (0, 1), (1, 2), (2, 3)]
@@ -48,7 +47,9 @@ def test_sizes_do_not_count_as_agreement():
 
 
 def ladder(folder, rates=(1.0,)) -> Ladder:
-    full, healing = tiny_model(), Healing(steps=6, rivals=[f"plain@{rate}" for rate in rates])
+    full = tiny_model()
+    rivals = [f"plain@{rate}" for rate in rates]
+    healing = Healing(steps=6, options=["plain@3", "distilled"], rivals=rivals)
     healer = Healer(
         full=full,
         teacher=full,
@@ -58,8 +59,7 @@ def ladder(folder, rates=(1.0,)) -> Ladder:
         rate=3e-3,
         scores=None,
     )
-    options = [healing_option(name, healing) for name in ("plain@3", "distilled")]
-    return Ladder(healer=healer, options=options, state=folder, what="search")
+    return Ladder(healer=healer, state=folder, what="search")
 
 
 def run(folder, rungs=(2, 4), rates=(1.0,), masks=MASKS) -> Climb:

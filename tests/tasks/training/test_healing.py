@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tasks.errors import ParamsError
 from tasks.models.registry import load_model
 from tasks.sections.healing import Healing
 from tasks.training.healing import Healed, Healer, HealingJob, best_rival
@@ -15,7 +14,7 @@ from tasks.training.lessons import state_distance
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption, healing_option
 from tasks.training.recipe import Student
-from tests.tiny import tiny_data, tiny_model, tiny_recipe, tiny_windows
+from tests.tiny import tiny_data, tiny_model, tiny_recipe
 
 KEEP = (0, 2)
 HEALING = Healing(distillation=0.5, hidden=0.3, rounds=3, seam_windows=32)
@@ -114,44 +113,6 @@ def test_an_option_may_name_its_share_and_its_rate(tmp_path):
     students = heal(tmp_path, jobs).students
     peaks = [max(row["learning_rate"] for row in one.history) for one in students]
     assert peaks == pytest.approx([3e-3, 12e-3])
-
-
-def replaying() -> Healer:
-    return replace(healer(), data=replace(tiny_data(), kept=tiny_windows(6).nan_to_num()))
-
-
-def test_replay_changes_the_batches_of_its_own_option_alone(tmp_path, monkeypatch):
-    names, seen = ("distilled", "distilled+replay"), {}
-    original = Loop._backward
-
-    def note(self, batch, active, losses):
-        seen.setdefault(active[0].name, []).append(batch.clone())
-        original(self, batch, active, losses)
-
-    monkeypatch.setattr(Loop, "_backward", note)
-    jobs = [HealingJob(name, KEEP, option(name)) for name in names]
-    one = replaying()
-    both = heal(tmp_path / "both", jobs, one).students
-    (alone,) = heal(tmp_path / "alone", jobs[:1], healer()).students
-    assert same(both[0], alone)
-    assert not same(both[0], replace(both[1], name="distilled"))
-    kept = {tuple(row.tolist()) for row in one.data.kept}
-    for batch in seen["distilled+replay"]:
-        assert sum(tuple(row.tolist()) in kept for row in batch) == len(batch) // 2
-    assert not any(tuple(row.tolist()) in kept for batch in seen["distilled"] for row in batch)
-
-
-def test_ways_with_replay_need_something_to_replay():
-    healing = Healing(options=["plain+replay", "plain@2"], rivals=["replay", "plain"])
-    without = replace(healer(), healing=healing)
-    assert [one.name for one in without.options] == ["plain@2"]
-    assert [one.name for one in without.rivals("full", without.full, 3)] == ["full plain"]
-    with_replay = replace(replaying(), healing=healing)
-    assert [one.replay for one in with_replay.options] == [healing.replay, 0]
-    assert [one.replay for one in with_replay.rivals("full", without.full, 3)] == [0.5, 0]
-    nothing = replace(without, healing=Healing(rivals=["plain+replay"]))
-    with pytest.raises(ParamsError, match=r"healing\.rivals names only ways with replay"):
-        nothing.rivals("full", without.full, 3)
 
 
 def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):

@@ -1,14 +1,19 @@
-"""Windows of a mix that stay with a model, and batches that hold some of them."""
+"""Windows of a mix that stay with a model, batches that hold some of them, healing with these."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tasks.data.windows import training_windows
-from tasks.errors import ArtifactError
+from tasks.errors import ArtifactError, ParamsError
+from tasks.sections.healing import Healing
+from tasks.training.healing import Healer, HealingJob
+from tasks.training.loop import Loop
 from tasks.training.replay import CLIP, FILE, Replayed, load_replay, sample_windows, save_replay
-from tests.tiny import CONTEXT, HORIZON, tiny_series, tiny_windows
+from tests.tasks.training.test_healing import KEEP, heal, healer, option, same
+from tests.tiny import CONTEXT, HORIZON, tiny_data, tiny_series, tiny_windows
 
 
 def own():
@@ -61,3 +66,41 @@ def test_windows_are_saved_and_loaded_whole_or_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).unlink()
     with pytest.raises(ArtifactError, match="run its stage again"):
         load_replay(tmp_path)
+
+
+def replaying() -> Healer:
+    return replace(healer(), data=replace(tiny_data(), kept=tiny_windows(6).nan_to_num()))
+
+
+def test_replay_changes_the_batches_of_its_own_option_alone(tmp_path, monkeypatch):
+    names, seen = ("distilled", "distilled+replay"), {}
+    original = Loop._backward
+
+    def note(self, batch, active, losses):
+        seen.setdefault(active[0].name, []).append(batch.clone())
+        original(self, batch, active, losses)
+
+    monkeypatch.setattr(Loop, "_backward", note)
+    jobs = [HealingJob(name, KEEP, option(name)) for name in names]
+    one = replaying()
+    both = heal(tmp_path / "both", jobs, one).students
+    (alone,) = heal(tmp_path / "alone", jobs[:1], healer()).students
+    assert same(both[0], alone)
+    assert not same(both[0], replace(both[1], name="distilled"))
+    kept = {tuple(row.tolist()) for row in one.data.kept}
+    for batch in seen["distilled+replay"]:
+        assert sum(tuple(row.tolist()) in kept for row in batch) == len(batch) // 2
+    assert not any(tuple(row.tolist()) in kept for batch in seen["distilled"] for row in batch)
+
+
+def test_ways_with_replay_need_something_to_replay():
+    healing = Healing(options=["plain+replay", "plain@2"], rivals=["replay", "plain"])
+    without = replace(healer(), healing=healing)
+    assert [one.name for one in without.options] == ["plain@2"]
+    assert [one.name for one in without.rivals("full", without.full, 3)] == ["full plain"]
+    with_replay = replace(replaying(), healing=healing)
+    assert [one.replay for one in with_replay.options] == [healing.replay, 0]
+    assert [one.replay for one in with_replay.rivals("full", without.full, 3)] == [0.5, 0]
+    nothing = replace(without, healing=Healing(rivals=["plain+replay"]))
+    with pytest.raises(ParamsError, match=r"healing\.rivals names only ways with replay"):
+        nothing.rivals("full", without.full, 3)
