@@ -136,25 +136,28 @@ def _ask_all() -> list[Child]:
 
 
 @contextmanager
-def ended_by_interrupt() -> Iterator[None]:
-    """Inside, Ctrl-C ends every command that `run` has at work, whatever becomes of the exception.
+def ended_by_signals() -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM end every command that `run` has at work.
 
-    Python drops a KeyboardInterrupt that is raised inside a callback of a library or a finalizer;
-    without its commands the run ends all the same. Does nothing where the process ignores SIGINT
-    (it was started in the background) or outside the main thread.
+    Python drops an exception that a signal handler raises inside a callback of a library or a
+    finalizer (KeyboardInterrupt, Prefect's TerminationSignal); without its commands the run ends
+    all the same. Leaves alone a signal that has no handler (SIGINT of a process started in the
+    background), and does nothing outside the main thread.
     """
-    former = signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or not callable(former):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = {number: handler for number, handler in former.items() if callable(handler)}
 
     def end(number: int, frame: FrameType | None) -> None:
         _ask_all()
-        former(number, frame)
+        taken[signal.Signals(number)](number, frame)
 
-    signal.signal(signal.SIGINT, end)
+    for number in taken:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in taken.items():
+            signal.signal(number, handler)

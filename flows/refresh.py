@@ -47,7 +47,7 @@ def refresh(workspace: str = ".") -> State[Any]:
     """
     root = Path(workspace).resolve()
     try:
-        with one_run(root), processes.ended_by_interrupt():
+        with one_run(root), processes.ended_by_signals():
             return _refresh(root)
     except FewlayersError as error:
         return Failed(message=" ".join(str(error).split()))

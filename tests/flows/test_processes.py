@@ -124,8 +124,14 @@ def test_interrupted_reader_stops_the_child(tmp_path: Path) -> None:
     assert gone(int(str(error.value)))
 
 
-def test_ctrl_c_ends_the_commands_even_where_its_exception_is_swallowed(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_commands_even_where_its_exception_is_swallowed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
     lines: list[str] = []
     ended: list[type[Exception]] = []
 
@@ -142,17 +148,17 @@ def test_ctrl_c_ends_the_commands_even_where_its_exception_is_swallowed(tmp_path
 
     thread = threading.Thread(target=work)
     try:
-        with processes.ended_by_interrupt():
+        with processes.ended_by_signals():
             thread.start()
             while not lines:
                 time.sleep(0.05)
             with contextlib.suppress(KeyboardInterrupt):  # as a finalizer does
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
                 time.sleep(20)
             thread.join(20)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(number) is interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
         processes.stop_all()
     assert ended == [StoppedError]
     assert gone(int(lines[0]))
