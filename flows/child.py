@@ -18,26 +18,25 @@ import psutil
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 10.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOPPED_STATUS = 143
 
 
 def main(argv: list[str]) -> int:
     """Runs `argv[1:]` for the parent process `argv[0]`; returns the command's exit status."""
     parent, command = int(argv[0]), argv[1:]
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _stop)
     _control(PR_SET_CHILD_SUBREAPER, 1)
     _control(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the line above took effect
         return STOPPED_STATUS
-    try:
-        # This process has one thread, so a preexec function is safe here.
-        process = subprocess.Popen(command, preexec_fn=_die_with_parent)  # noqa: PLW1509
-        status = process.wait()
-        return status if status >= 0 else 128 - status
-    finally:
-        _ignore_signals()
-        stop_descendants(GRACE_SECONDS)
+    # This process has one thread, so a preexec function is safe here.
+    process = subprocess.Popen(command, preexec_fn=_die_with_parent)  # noqa: PLW1509
+    status = process.wait()
+    _ignore_signals()
+    stop_descendants(GRACE_SECONDS)
+    return status if status >= 0 else 128 - status
 
 
 def stop_descendants(grace_seconds: float) -> None:
@@ -90,11 +89,18 @@ def _control(option: int, value: int) -> None:
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:
-    raise SystemExit(STOPPED_STATUS)
+    """Ends everything here and now.
+
+    Signals come in bursts (one for every thread of a parent that dies, one for every call of
+    `Child.terminate`); an exception raised here could meet the next one before it is handled.
+    """
+    _ignore_signals()
+    stop_descendants(GRACE_SECONDS)
+    os._exit(STOPPED_STATUS)
 
 
 def _ignore_signals() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -77,7 +77,7 @@ class Child:
         """Ends the command and everything below it, by force after the grace."""
         self.terminate()
         try:
-            self._process.wait(GRACE_SECONDS + 5)
+            self._process.wait(2 * GRACE_SECONDS + 5)  # more than `stop_descendants` may take
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -71,6 +71,16 @@ def test_stopped_child_takes_its_own_children_along(tmp_path: Path) -> None:
     assert gone(nested)
 
 
+def test_a_burst_of_signals_takes_everything_along_too(tmp_path: Path) -> None:
+    for _ in range(5):
+        child = Child([sys.executable, "-c", NESTED], folder=tmp_path, environment=os.environ)
+        nested = int(next(child.lines()))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) * 20:
+            child._process.send_signal(number)
+        assert child.wait() == 143
+        assert gone(nested)
+
+
 def test_child_that_ignores_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
