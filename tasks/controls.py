@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tasks.sections.models import RandomStart, Scale
 from tasks.training.fit import write_timing
 from tasks.training.healing import HealingJob, best_rival, make_healer, save_control
 from tasks.training.options import healing_option
+from tasks.training.recipe import Student
 
 
 def panel_masks(num_blocks: int, size: int, count: int, seed: int) -> dict[str, Mask]:
@@ -45,6 +47,20 @@ def scratch_model(params: Params, model: str, scale: Scale, rival: NativeModel) 
     seed = seed_for(params.seed, "scratch", model)
     built, _ = build_model(entry, shallow, params.windows, seed=seed, pretrained=Path())
     return shape_as(built, rival)
+
+
+def from_scratch(rivals: Sequence[Student]) -> list[Student]:
+    """The best of the models from scratch; those with replay, which saw other data, by themselves.
+
+    `scratch` saw the dataset alone, `scratch_replay` the mix as well; one is left out where no way
+    of `healing.rivals` is of its kind.
+    """
+    alone = [student for student in rivals if not student.replay]
+    others = [student for student in rivals if student.replay]
+    if not alone:
+        return [best_rival(others, "scratch")]
+    best = [best_rival(alone, "scratch")]
+    return [*best, best_rival(others, "scratch_replay")] if others else best
 
 
 def main(argv: list[str]) -> None:
@@ -79,7 +95,7 @@ def main(argv: list[str]) -> None:
         rivals=rivals,
     )
     folder = Path("models/controls") / pair
-    for student in (*healed.students, best_rival(rivals, "scratch")):
+    for student in (*healed.students, *from_scratch(rivals)):
         save_control(folder / student.name, student, masks.get(student.name), healed.precision)
     shutil.copytree(
         Path("search") / pair / "full_extra",

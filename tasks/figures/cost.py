@@ -39,8 +39,11 @@ def colour_of(name: str) -> str:
     """The colour of a forecaster."""
     if name.startswith("random"):
         return style.RANDOM
-    named = {"pruned": style.PRUNED, "scratch": style.SCRATCH}
-    return named.get(name, style.FULL if name.startswith("full") else style.MUTED)
+    if name.startswith("scratch"):
+        return style.SCRATCH
+    return {"pruned": style.PRUNED}.get(
+        name, style.FULL if name.startswith("full") else style.MUTED
+    )
 
 
 def reference_name(pair: Pair) -> str:

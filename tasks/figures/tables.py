@@ -28,6 +28,7 @@ WHAT_THEY_ARE = {
     "even": "evenly spaced blocks, healed",
     "zero": "no block at all, healed",
     "scratch": "as deep as the pruned model, from random weights, equal total budget",
+    "scratch_replay": "the same, with windows of the pretraining mix in its batches",
     "seasonal_naive": "the last season repeated",
     "linear": "a linear forecaster outside the model",
 }
@@ -89,7 +90,7 @@ def _forecaster_row(pair: Pair, name: str, errors: Errors) -> list[str]:
 def _blocks_in_words(pair: Pair, name: str) -> str:
     if name in BASELINES:
         return "none"
-    return f"{len(pair.prune.keep)} new" if name == "scratch" else "all"
+    return f"{len(pair.prune.keep)} new" if name.startswith("scratch") else "all"
 
 
 def _validation(pair: Pair, name: str) -> str:

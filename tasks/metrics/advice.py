@@ -32,11 +32,13 @@ def recommend(
 
     Args:
         verdict: on the pruned model against the full one.
-        valid_mse: validation errors by name; "full", "pruned" and "scratch" must be there, and
-            "linear" is mentioned where it is lower than all of these.
+        valid_mse: validation errors by name; "full", "pruned" and "scratch" must be there,
+            "scratch_replay" counts as from scratch, too, and "linear" is mentioned where it is
+            lower than all of these.
         margin: relative to the full model's error.
     """
-    full, pruned, scratch = (valid_mse[name] for name in ("full", "pruned", "scratch"))
+    full, pruned = valid_mse["full"], valid_mse["pruned"]
+    scratch = min(valid_mse["scratch"], valid_mse.get("scratch_replay", np.inf))
     against_pruned = f"{scratch:.4g} against {pruned:.4g}, {scratch / pruned - 1:+.1%}"
     advice: Recommendation
     if scratch < pruned and scratch <= (1 + margin) * full:

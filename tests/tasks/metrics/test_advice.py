@@ -38,6 +38,13 @@ def test_recommendation(
     assert "linear" not in reason
 
 
+def test_a_model_from_scratch_may_have_seen_the_mix() -> None:
+    errors = {"full": 1.0, "pruned": 0.95, "scratch": 1.1, "scratch_replay": 0.9}
+    advice, reason = recommend("superior", errors, margin=0.02)
+    assert advice == "train a shallow one"
+    assert "0.9 against 0.95" in reason
+
+
 def test_better_linear_forecaster_is_mentioned() -> None:
     errors = {"full": 1.0, "pruned": 1.0, "scratch": 1.1, "linear": 0.9}
     assert "linear forecaster is better than all" in recommend("superior", errors, margin=0.02)[1]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tasks.controls import from_scratch
 from tasks.data.windows import training_windows
 from tasks.errors import ArtifactError, ParamsError
 from tasks.sections.healing import Healing
@@ -104,3 +105,23 @@ def test_ways_with_replay_need_something_to_replay():
     nothing = replace(without, healing=Healing(rivals=["plain+replay"]))
     with pytest.raises(ParamsError, match=r"healing\.rivals names only ways with replay"):
         nothing.rivals("full", without.full, 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["plain", "plain@4", "plain+replay"], {"scratch", "scratch_replay"}),
+        (["plain"], {"scratch"}),
+        (["plain+replay"], {"scratch"}),
+    ],
+)
+def test_a_model_from_scratch_that_saw_the_mix_is_a_control_of_its_own(names, expected):
+    one = replace(replaying(), healing=Healing(rivals=names))
+    rivals = one.rivals("scratch", one.full, 3)
+    for error, rival in zip((0.5, 0.4, 0.3), rivals, strict=False):
+        rival.best_valid = error
+    found = {student.name: student for student in from_scratch(rivals)}
+    assert set(found) == expected
+    assert found["scratch"].replay == (0.5 if names == ["plain+replay"] else 0)
+    if len(names) > 1:
+        assert (found["scratch"].best_valid, found["scratch_replay"].best_valid) == (0.4, 0.3)
