@@ -34,8 +34,7 @@ def main(argv: list[str]) -> int:
     # This process has one thread, so a preexec function is safe here.
     process = subprocess.Popen(command, preexec_fn=_die_with_parent)  # noqa: PLW1509
     status = process.wait()
-    _ignore_signals()
-    stop_descendants(GRACE_SECONDS)
+    _end_descendants()
     return status if status >= 0 else 128 - status
 
 
@@ -94,14 +93,15 @@ def _stop(_number: int, _frame: object) -> NoReturn:
     Signals come in bursts (one for every thread of a parent that dies, one for every call of
     `Child.terminate`); an exception raised here could meet the next one before it is handled.
     """
-    _ignore_signals()
-    stop_descendants(GRACE_SECONDS)
+    _end_descendants()
     os._exit(STOPPED_STATUS)
 
 
-def _ignore_signals() -> None:
+def _end_descendants() -> None:
+    """Stops all below, and is not to be stopped in that."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    stop_descendants(GRACE_SECONDS)
 
 
 if __name__ == "__main__":

@@ -41,9 +41,9 @@ def colour_of(name: str) -> str:
         return style.RANDOM
     if name.startswith("scratch"):
         return style.SCRATCH
-    return {"pruned": style.PRUNED}.get(
-        name, style.FULL if name.startswith("full") else style.MUTED
-    )
+    if name.startswith("full"):
+        return style.FULL
+    return style.PRUNED if name == "pruned" else style.MUTED
 
 
 def reference_name(pair: Pair) -> str:

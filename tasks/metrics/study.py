@@ -100,9 +100,9 @@ def share_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFr
 def task_table(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
     """Means over the seeds, one row per model, horizon and dataset, at most `cap` of the blocks."""
     chosen = best_within(rows, cap)
-    errors = ["zero_shot", "full", "pruned", "difference", "random", "scratch", "scratch_replay"]
-    names = [*errors, "linear"]
-    columns = [name for name in names if name in chosen]
+    columns = ["zero_shot", "full", "pruned", "difference", "random", "scratch", "linear"]
+    if "scratch_replay" in chosen:
+        columns.insert(-1, "scratch_replay")
     means = chosen.groupby(["model", "horizon", "dataset"], sort=False)[columns].mean()
     return means.reset_index()
 
