@@ -10,13 +10,14 @@ import numpy as np
 from tasks.artifacts.files import link_or_copy
 from tasks.artifacts.training import PruneSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask, even_mask, first_mask, last_mask, random_masks
+from tasks.models.base import ForecastModel
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
 from tasks.models.registry import load_in_units, load_model
 from tasks.models.sublayers import shape_as, stored_depth
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
-from tasks.sections.models import RandomStart, Scale
+from tasks.sections.models import ModelEntry, RandomStart, Scale
 from tasks.training.fit import write_timing
 from tasks.training.healing import HealingJob, best_rival, make_healer, save_control
 from tasks.training.options import healing_option
@@ -34,26 +35,31 @@ def panel_masks(num_blocks: int, size: int, count: int, seed: int) -> dict[str, 
     }
 
 
-def scratch_model(params: Params, model: str, scale: Scale, rival: NativeModel) -> NativeModel:
+def scratch_model(
+    params: Params, model: str, scale: Scale | None, rival: ForecastModel
+) -> ForecastModel:
     """A model of the same family and shape as the pruned `rival` with random weights.
 
     Where the entry's backbone is pretrained text (llm4ts), the shallow rival is the plain
     trainable architecture: random attention and MLP that stay frozen would be no rival.
     """
-    entry = params.models[model].model_copy(
-        update={"start": RandomStart(kind="random"), "family": "tsfm"}
-    )
-    shallow = scale.model_copy(update={"blocks": stored_depth(rival)})
     seed = seed_for(params.seed, "scratch", model)
+    own = params.models[model]
+    if scale is None or not isinstance(own, ModelEntry):
+        return rival.with_random_weights(seed)
+    assert isinstance(rival, NativeModel)
+    entry = own.model_copy(update={"start": RandomStart(kind="random"), "family": "tsfm"})
+    shallow = scale.model_copy(update={"blocks": stored_depth(rival)})
     built, _ = build_model(entry, shallow, params.windows, seed=seed, pretrained=Path())
+    assert isinstance(built, NativeModel)
     return shape_as(built, rival)
 
 
 def from_scratch(rivals: Sequence[Student]) -> list[Student]:
     """The best of the models from scratch; those with replay, which saw other data, by themselves.
 
-    `scratch` saw the dataset alone, `scratch_replay` the mix as well; one is left out where no way
-    of `healing.rivals` is of its kind.
+    `scratch` saw the dataset alone, `scratch_replay` the mix as well. Where every way of
+    `healing.rivals` replays there is one, `scratch`, which saw the mix.
     """
     alone = [student for student in rivals if not student.replay]
     others = [student for student in rivals if student.replay]

@@ -30,7 +30,7 @@ from tasks.metrics.baselines import fit_linear, seasonal_naive
 from tasks.metrics.errors import missing_targets, seasonal_scales
 from tasks.metrics.judge import Compared, compare_with_all, headline, sample_forecasts, step_table
 from tasks.metrics.panel import Forecaster, Panel, middles, window_table
-from tasks.models.interface import ForecastModel
+from tasks.models.base import ForecastModel
 from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser

@@ -23,7 +23,7 @@ from tasks.artifacts.evaluation import Latency, Measurement
 from tasks.errors import ArtifactError
 from tasks.metrics.latency import interleaved_seconds, latency_of, torch_threads
 from tasks.metrics.memory import peak_bytes
-from tasks.models.interface import ForecastModel
+from tasks.models.base import ForecastModel
 from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser

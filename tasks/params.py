@@ -21,14 +21,26 @@ from tasks.sections.base import Name, Section
 from tasks.sections.data import Dataset, Generator, Mix, Windows
 from tasks.sections.healing import Healing
 from tasks.sections.judging import Controls, Evaluation, Measure, Stability
-from tasks.sections.models import ModelEntry, PretrainedStart, Scale, Training
-from tasks.sections.run import Run, Runtime, Study
+from tasks.sections.models import (
+    FolderStart,
+    HubStart,
+    ModelEntry,
+    PretrainedStart,
+    Scale,
+    Training,
+)
+from tasks.sections.run import NOT_LOCAL, Run, Runtime, Study
 from tasks.sections.scoring import Scoring
 from tasks.sections.search import Granularity, Search
 from tasks.sections.storage import hide_passwords
+from tasks.sections.zoo import ZooEntry
 
 MAX_PARAMS_BYTES = 64 * 1024
+SHAPE = ("scale", "backbone", "head", "patch", "stride")  # of a native model
 NO_BASE = "none"  # in run.models: the model starts from no pretrained one
+
+
+AnyEntry = Annotated[ModelEntry | ZooEntry, Field(discriminator="family")]
 
 
 class Params(Section):
@@ -43,7 +55,7 @@ class Params(Section):
     datasets: dict[Name, Dataset]
     mixes: dict[Name, Mix] = Field(default_factory=dict)
     scales: dict[Name, Scale]
-    models: dict[Name, ModelEntry]
+    models: dict[Name, AnyEntry]
     training: Training = Training()
     scoring: Scoring = Scoring()
     search: Search = Search()
@@ -69,15 +81,18 @@ class Params(Section):
             prepared = [*self.run.datasets, *self.run.corpora]
             _require(f"mixes.{name}.members", members, "run.datasets or run.corpora", prepared)
         for name, entry in self.models.items():
-            _require(f"models.{name}.scale", [entry.scale], "scales", self.scales)
+            if isinstance(entry, ModelEntry):
+                _require(f"models.{name}.scale", [entry.scale], "scales", self.scales)
         for name in self.run.models:
-            if name in self.run.pretrain:
-                raise ValueError(
-                    f"{name!r} is in run.models and in run.pretrain; pretrain one entry and name "
-                    "another in run.models, with start: {kind: pretrained, model: " + name + "}"
-                )
+            for kind, verb in (("pretrain", "pretrain"), ("imports", "import")):
+                if name in getattr(self.run, kind):
+                    raise ValueError(
+                        f"{name!r} is in run.models and in run.{kind}; {verb} one entry and name "
+                        "another in run.models, with start: {kind: pretrained, model: " + name + "}"
+                    )
         for name in (*self.run.models, *self.run.pretrain):
             self._check_model(name)
+        self._check_imports()
         for name, study in self.studies.items():
             _require(f"studies.{name}.preset", [study.preset], "presets", self.presets)
         for name, base in self.run.models.items():
@@ -101,8 +116,46 @@ class Params(Section):
             if self.datasets[name].kind != "collection":
                 raise ValueError(f"run.corpora names {name!r}, which is no collection")
 
+    def _check_imports(self) -> None:
+        _require("run.imports", self.run.imports, "models", self.models)
+        for name, folder in self.run.imports.items():
+            start = self.models[name].start
+            if not isinstance(start, (FolderStart, HubStart)):
+                raise ValueError(
+                    f"run.imports names {name!r}, whose start is no checkpoint; "
+                    "give it start: {kind: folder, path: DIR} or {kind: hub, ...}"
+                )
+            expected = start.path if isinstance(start, FolderStart) else NOT_LOCAL
+            if folder != expected:
+                raise ValueError(
+                    f"run.imports.{name} must be {expected!r}, what models.{name}.start says; "
+                    f"got {folder!r}"
+                )
+
+    def _check_zoo_model(self, name: str, entry: ZooEntry) -> None:
+        where = f"models.{name}"
+        if isinstance(entry.start, (FolderStart, HubStart)):
+            raise ValueError(
+                f"run.models names {name!r}, a checkpoint; name it in run.imports, and in "
+                "run.models an entry with start: {kind: pretrained, model: " + name + "}"
+            )
+        if isinstance(entry.start, PretrainedStart):
+            base = self.models[self._base(where, entry.start)]
+            if base.family != entry.family:
+                raise ValueError(
+                    f"{where} starts from {entry.start.model!r}, so family must be "
+                    f"{base.family!r}; got {entry.family!r}"
+                )
+
+    def _base(self, where: str, start: PretrainedStart) -> str:
+        known = [*self.run.pretrain, *self.run.imports]
+        _require(f"{where}.start.model", [start.model], "run.pretrain or run.imports", known)
+        return start.model
+
     def _check_model(self, name: str) -> None:
         entry, where = self.models[name], f"models.{name}"
+        if isinstance(entry, ZooEntry):
+            return self._check_zoo_model(name, entry)
         if entry.patch > self.windows.context:
             raise ValueError(
                 f"{where}.patch must be at most windows.context ({self.windows.context}); "
@@ -113,19 +166,33 @@ class Params(Section):
                 f"{where}.stride must be at most patch ({entry.patch}); got {entry.stride}"
             )
         if isinstance(entry.start, PretrainedStart):
-            _require(f"{where}.start.model", [entry.start.model], "run.pretrain", self.run.pretrain)
-            base = self.models[entry.start.model]
-            if (base.scale, base.backbone, base.head, base.patch, base.stride) != (
-                entry.scale,
-                entry.backbone,
-                entry.head,
-                entry.patch,
-                entry.stride,
+            base = self.models[self._base(where, entry.start)]
+            if not isinstance(base, ModelEntry) or any(
+                getattr(base, field) != getattr(entry, field) for field in SHAPE
             ):
                 raise ValueError(
                     f"{where} starts from {entry.start.model!r}, so scale, backbone, head, patch "
                     "and stride must be the same in both entries"
                 )
+        return None
+
+    def scale_name(self, model: str) -> str | None:
+        """The name of a model's scale; None for a published family, whose checkpoint says all."""
+        entry = self.models[model]
+        return entry.scale if isinstance(entry, ModelEntry) else None
+
+    def scale_of(self, model: str) -> Scale | None:
+        """A model's scale, if its family has scales."""
+        name = self.scale_name(model)
+        return None if name is None else self.scales[name]
+
+    def rate_of(self, model: str) -> float:
+        """The learning rate that suits a model: its scale's, or its entry's."""
+        entry, scale = self.models[model], self.scale_of(model)
+        if scale is not None:
+            return scale.learning_rate
+        assert isinstance(entry, ZooEntry)
+        return entry.learning_rate
 
     def training_of(self, model: str, *, scale_rate: float) -> Training:
         """The training section with the overrides of the model entry.

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
     params = load_selected(models=[args.model])
     started = time.perf_counter()
     start = Path("models/start") / args.model
-    rate = StartSummary.read(start / "start.json").scale.learning_rate
+    rate = StartSummary.read(start / "start.json").learning_rate
     training = params.training_of(args.model, scale_rate=rate)
     model = load_model(start).to(pick_device(params.runtime.device))
     model.set_origin(f"pretrained on {args.mix}")

@@ -4,7 +4,10 @@ import hashlib
 import time
 from pathlib import Path
 
-from tasks.artifacts.scoring import Scores
+import numpy as np
+from jaxtyping import Float
+
+from tasks.artifacts.scoring import Scores, Table
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.registry import load_in_units
@@ -25,6 +28,11 @@ def calibration_source(params: Params, data: SeriesSet) -> WindowSet:
     if params.scoring.source == "training":
         return training_windows(data, *shape)
     return validation_windows(data, *shape, part=0.5)
+
+
+def as_table(matrix: Float[np.ndarray, "rows columns"]) -> Table:
+    """A matrix as JSON knows it: None for NaN."""
+    return [[None if np.isnan(value) else float(value) for value in row] for row in matrix]
 
 
 def main(argv: list[str]) -> None:
@@ -65,13 +73,13 @@ def main(argv: list[str]) -> None:
         calibration_source=options.source,
         calibration_draw=own.draw,
         scores=score_all(options.scores, evidence, options),
-        cosine=seen.cosine.tolist(),
-        cka=seen.cka.tolist(),
+        cosine=as_table(seen.cosine),
+        cka=as_table(seen.cka),
         diversity=seen.diversity.tolist(),
         removal=break_down(removals, names, volatile) if removals else None,
         sensitivity=sensitivity,
         sublayers=sublayer_losses(model, windows) if options.sublayers else {},
-        few_layer_changes=few_layer_changes(seen.cosine, seen.diversity, options.few_layer),
+        few_layer_changes=few_layer_changes(seen.stacks, options.few_layer),
     ).write(Path("scores") / f"{pair}.json")
     write_timing("score", pair, started, **seconds)
 

@@ -13,7 +13,7 @@ from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import costs_of
 from tasks.masks.mask import Mask, own_mask, sizes_of
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
@@ -104,7 +104,7 @@ def _choice(climbed: Climb, full_error: float, margin: float) -> tuple[Mask, boo
     return climbed.finalists[0], None, reason
 
 
-def _gauge(params: Params, dataset: str, name: str, model: NativeModel, scores: Scores) -> Gauge:
+def _gauge(params: Params, dataset: str, name: str, model: ForecastModel, scores: Scores) -> Gauge:
     pair, options = f"{dataset}/{name}", params.search
     sizes = sizes_of(options.shares, model.num_blocks)
     plan = Plan(
@@ -133,7 +133,7 @@ def _study_name(params: Params, folder: Path, scores: Scores) -> str:
     return fingerprint(settings, [])[:24]
 
 
-def _ladder(params: Params, dataset: str, name: str, model: NativeModel, state: Path) -> Ladder:
+def _ladder(params: Params, dataset: str, name: str, model: ForecastModel, state: Path) -> Ladder:
     teacher = model  # the better one is not yet made
     return Ladder(
         healer=make_healer(params, dataset, name, full=model, teacher=teacher),

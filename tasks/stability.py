@@ -19,7 +19,7 @@ from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.errors import DataError
 from tasks.masks.best import best_mask
 from tasks.metrics.stability import Axis, Setting, Stability, setting_of
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 from tasks.models.registry import load_in_units
 from tasks.params import Params
 from tasks.runtime import (
@@ -77,7 +77,7 @@ def changes(params: Params, data: SeriesSet) -> Iterator[Change]:
 
 
 def block_scores(
-    model: NativeModel, windows: Tensor, options: Scoring, seed: int
+    model: ForecastModel, windows: Tensor, options: Scoring, seed: int
 ) -> dict[str, list[float]]:
     """The scores that need no gradient, on windows of context + horizon values."""
     meter = Meter(model, options, seed)
@@ -85,7 +85,7 @@ def block_scores(
     return {name: score.values for name, score in score_all(SCORES, evidence, options).items()}
 
 
-def choose(params: Params, model: NativeModel, change: Change, size: int, seed: int) -> Setting:
+def choose(params: Params, model: ForecastModel, change: Change, size: int, seed: int) -> Setting:
     """What one setting chooses."""
     options = params.stability
     generator = torch.Generator().manual_seed(seed)

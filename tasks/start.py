@@ -17,7 +17,7 @@ def main(argv: list[str]) -> None:
     name = parser.parse_args(argv).model
     params = load_selected(models=[name])
     entry = params.models[name]
-    scale = params.scales[entry.scale]
+    scale = params.scale_of(name)
     model, hashes = build_model(
         entry,
         scale,
@@ -32,9 +32,12 @@ def main(argv: list[str]) -> None:
     else:
         kept = torch.empty(0, params.windows.context + params.windows.horizon)
     save_replay(folder, kept)
-    StartSummary(origin=model.config.origin, scale=scale, source_sha256=hashes).write(
-        folder / "start.json"
-    )
+    StartSummary(
+        origin=model.config.origin,
+        scale=scale,
+        learning_rate=params.rate_of(name),
+        source_sha256=hashes,
+    ).write(folder / "start.json")
 
 
 if __name__ == "__main__":

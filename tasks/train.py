@@ -19,7 +19,7 @@ def main(argv: list[str]) -> None:
     params = load_selected(datasets=[args.dataset], models=[args.model])
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
     start = Path("models/start") / args.model
-    rate = StartSummary.read(start / "start.json").scale.learning_rate
+    rate = StartSummary.read(start / "start.json").learning_rate
     training = params.training_of(args.model, scale_rate=rate)
     model = load_model(start).to(pick_device(params.runtime.device))
     data = training_data(params, args.dataset, training)

@@ -76,8 +76,9 @@ class Scores(Artifact):
     calibration_source: str
     calibration_draw: str = "spaced"
     scores: dict[str, Score]
-    cosine: list[list[float]]  # (num_blocks + 1) x (num_blocks + 1), states h_0 .. h_L
-    cka: list[list[float]]
+    # states h_0 .. h_L of every stack, one after the other; None between states of two stacks
+    cosine: Table
+    cka: Table
     diversity: list[float] | None = None  # of every block
     removal: RemovalBreakdown | None = None  # where the removal loss was measured
     sensitivity: CalibrationSensitivity | None = None

@@ -56,7 +56,8 @@ class StartSummary(Artifact):
     """`models/start/MODEL/start.json`: where the weights of a model entry come from."""
 
     origin: str
-    scale: Scale  # resolved, so that no later stage depends on the other scales
+    scale: Scale | None  # resolved, so that no later stage depends on others; None: it has none
+    learning_rate: float  # of the scale or the entry, where `training` names none
     source_sha256: dict[str, str]  # of the checkpoint's files; empty for random weights
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from tasks.figures import style
 from tasks.figures.numbers import format_count
 from tasks.figures.summary import SummaryRow
-from tasks.sections.models import ModelEntry
+from tasks.params import AnyEntry
 
 CLOSE = 1.25  # sizes within this ratio share a tick
 
@@ -31,7 +31,7 @@ class SizedError:
     mse_pruned: float
 
 
-def size_row(row: SummaryRow, entry: ModelEntry) -> SizedError:
+def size_row(row: SummaryRow, entry: AnyEntry) -> SizedError:
     """The row of the summary as a point over size; `entry` is its model's in params.yaml."""
     rest = entry.model_dump(mode="json", exclude={"scale", "backbone", "start"})
     rest["training"] = {k: v for k, v in entry.training.items() if k != "learning_rate"}

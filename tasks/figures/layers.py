@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tasks.artifacts.scoring import Score
+from tasks.artifacts.scoring import Score, Table
 from tasks.artifacts.search import Candidate, SearchResult
 from tasks.figures import style
 from tasks.figures.inputs import Pair
@@ -70,7 +70,7 @@ def draw_sublayers(losses: dict[str, list[float]]) -> Figure:
     return figure
 
 
-def draw_similarity(matrix: list[list[float]], *, title: str, units: Units) -> Figure:
+def draw_similarity(matrix: Table, *, title: str, units: Units) -> Figure:
     """A heat map over the states h_0 .. h_L; the darker the more alike, the scale ends at 1."""
     values = np.asarray(matrix, dtype=float)
     with style.styled():

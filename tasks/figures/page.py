@@ -254,8 +254,8 @@ def params_text(params: Params) -> str:
     """The sections of params.yaml that this run used, as YAML."""
     content = params.model_dump(mode="json", exclude={"runtime", "presets"})
     prepared = {*params.run.datasets, *params.run.corpora}
-    models = {*params.run.models, *params.run.pretrain}
-    scales = {params.models[name].scale for name in models}
+    models = {*params.run.models, *params.run.pretrain, *params.run.imports}
+    scales = {scale for name in models if (scale := params.scale_name(name))}
     used = {"datasets": prepared, "models": models, "scales": scales, "mixes": params.run.mixes}
     for section, names in used.items():
         content[section] = {

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from tasks.masks.errors import window_errors
 from tasks.masks.mask import Mask, first_mask
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 
 
 def best_mask(
-    model: NativeModel,
+    model: ForecastModel,
     windows: Float[Tensor, "windows length"],
     size: int,
     *,
@@ -39,6 +39,6 @@ def best_mask(
     return mask
 
 
-def _lowest(model: NativeModel, masks: list[Mask], windows: Tensor) -> Mask:
+def _lowest(model: ForecastModel, masks: list[Mask], windows: Tensor) -> Mask:
     sums = window_errors(model, masks, windows).sum(dim=1)
     return masks[int(sums.argmin())]

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from tasks.masks.mask import Mask
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 
 BATCH = 64
 REPEATS = 7
@@ -37,7 +37,7 @@ class Costs:
         return cost
 
 
-def costs_of(cost: Literal["share", "latency"], model: NativeModel) -> Costs:
+def costs_of(cost: Literal["share", "latency"], model: ForecastModel) -> Costs:
     """The costs of a model's masks.
 
     `share` counts blocks, whatever their kind. `latency` is the median time of a forecast at batch
@@ -52,7 +52,7 @@ def share_costs(num_blocks: int) -> Costs:
     return Costs(["block"] * num_blocks, [kept / num_blocks for kept in range(num_blocks + 1)])
 
 
-def _latency_costs(model: NativeModel) -> Costs:
+def _latency_costs(model: ForecastModel) -> Costs:
     kinds = model.block_kinds()
     context = torch.zeros(BATCH, model.config.context)
     rows: list[list[float]] = []
@@ -65,7 +65,7 @@ def _latency_costs(model: NativeModel) -> Costs:
 
 
 @torch.inference_mode()
-def _latency(model: NativeModel, mask: Mask, context: torch.Tensor) -> float:
+def _latency(model: ForecastModel, mask: Mask, context: torch.Tensor) -> float:
     times: list[float] = []
     context = context.to(next(model.parameters()).device)
     with model.only(mask):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tasks.masks.mask import Mask
 from tasks.masks.trie import MAX_BYTES, forecasts
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 
 BATCH_ON_CPU = 64  # larger ones leave the cache and are slower
 BATCH_ON_CUDA = 512  # small ones leave the device waiting for launches
@@ -41,7 +41,7 @@ def mean_error(
 
 
 def window_errors(
-    model: NativeModel,
+    model: ForecastModel,
     masks: Sequence[Mask],
     windows: Float[Tensor, "windows length"],
     *,
@@ -62,7 +62,7 @@ def window_errors(
 
 
 def step_errors(
-    model: NativeModel,
+    model: ForecastModel,
     masks: Sequence[Mask],
     windows: Float[Tensor, "windows length"],
     *,
@@ -80,7 +80,7 @@ def step_errors(
 
 
 def _walked(
-    model: NativeModel, masks: Sequence[Mask], windows: Tensor, max_bytes: int
+    model: ForecastModel, masks: Sequence[Mask], windows: Tensor, max_bytes: int
 ) -> Iterator[tuple[int, slice, Tensor, Tensor]]:
     model.eval()
     context = model.config.context

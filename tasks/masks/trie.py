@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tasks.masks.mask import Mask
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 from tasks.models.stacks import check_keep
 from tasks.models.walk import Walk
 
@@ -61,7 +61,7 @@ def block_passes(masks: Sequence[Mask]) -> int:
 
 @torch.no_grad()
 def forecasts(
-    model: NativeModel,
+    model: ForecastModel,
     masks: Sequence[Mask],
     context: Float[Tensor, "batch context"],
     horizon: int,
@@ -79,13 +79,19 @@ def forecasts(
             its successor are always kept; a state that finds no room is made again from the first.
 
     Yields:
-        The place of a mask in `masks` and its forecast, depth first over the trie.
+        The place of a mask in `masks` and its forecast, depth first over the trie; one mask after
+        the other where the model cannot be walked.
 
     Raises:
         MaskError: a mask names a block that the model does not have, or one twice.
     """
     sorted_masks = [check_keep(mask, model.num_blocks, "the model") for mask in masks]
     walk = model.walk(context)
+    if walk is None:
+        for place, mask in enumerate(sorted_masks):
+            with model.only(mask):
+                yield place, model.forecast(context, horizon).mean
+        return
     for node, hidden in states(walk, build_trie(sorted_masks), max_bytes):
         forecast = walk.finish(hidden)[:, :horizon]
         del hidden  # or it would be kept while the next one is made
@@ -96,7 +102,7 @@ def forecasts(
 
 
 def _rolled(
-    model: NativeModel, mask: Mask, context: Tensor, forecast: Tensor, horizon: int
+    model: ForecastModel, mask: Mask, context: Tensor, forecast: Tensor, horizon: int
 ) -> Tensor:
     with model.only(mask):
         longer = torch.cat([context, forecast], dim=1)

@@ -4,50 +4,95 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from tasks.artifacts.files import read_json, sha256_of
+from tasks.artifacts.files import sha256_of
 from tasks.errors import CheckpointError
 from tasks.models.backbones import MODELS, STACKS, BackboneName, backbone_config, config_data
+from tasks.models.base import ForecastModel
+from tasks.models.families import zoo_class
 from tasks.models.native import NativeConfig, NativeModel
 from tasks.models.registry import load_model
+from tasks.models.upstream import (
+    checkpoint_config,
+    checkpoint_files,
+    checkpoint_tensors,
+    dtype_of,
+    fetch,
+    load_upstream,
+)
+from tasks.models.zoo.family import ZooModel
 from tasks.sections.data import Windows
 from tasks.sections.models import FolderStart, HubStart, ModelEntry, PretrainedStart, Scale
-
-CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+from tasks.sections.zoo import ZooEntry
 
 
 def build_model(
-    entry: ModelEntry, scale: Scale, windows: Windows, *, seed: int, pretrained: Path
-) -> tuple[NativeModel, dict[str, str]]:
+    entry: ModelEntry | ZooEntry,
+    scale: Scale | None,
+    windows: Windows,
+    *,
+    seed: int,
+    pretrained: Path,
+) -> tuple[ForecastModel, dict[str, str]]:
     """The model of an entry with its first weights, and the sha256 of the files they came from.
 
     Args:
         entry: from params.yaml.
-        scale: the entry's scale.
+        scale: the entry's scale; None for a published family.
         windows: context and horizon.
         seed: of the random weights.
         pretrained: folder with the models pretrained on a mix, by name.
 
     Raises:
         CheckpointError: the checkpoint is missing, malformed or does not fit the scale.
+        ParamsError: an option or the shape does not fit the family.
     """
     if isinstance(entry.start, PretrainedStart):
         folder = pretrained / entry.start.model
         model = load_model(folder)
         return model, {"model.safetensors": sha256_of(folder / "model.safetensors")}
     torch.manual_seed(seed)
+    if isinstance(entry, ZooEntry):
+        return _published(entry, windows)
+    assert scale is not None
     if isinstance(entry.start, FolderStart):
         return _from_checkpoint(entry, scale, windows, Path(entry.start.path), entry.start.path)
     if isinstance(entry.start, HubStart):
         name = f"{entry.start.id}@{entry.start.revision[:8]}"
-        return _from_checkpoint(entry, scale, windows, _fetch(entry.start), name)
+        return _from_checkpoint(entry, scale, windows, fetch(entry.start), name)
     config = _native_config(entry, scale, windows, "random initialisation")
     data = backbone_config(config.backbone, scale, config.num_tokens)
     return NativeModel(config.model_copy(update={"backbone_config": data})), {}
+
+
+def _published(entry: ZooEntry, windows: Windows) -> tuple[ZooModel, dict[str, str]]:
+    kind = zoo_class(entry.family)
+    if isinstance(entry.start, FolderStart):
+        folder, origin = Path(entry.start.path), entry.start.path
+    elif isinstance(entry.start, HubStart):
+        folder, origin = fetch(entry.start), f"{entry.start.id}@{entry.start.revision[:8]}"
+    else:
+        model = kind.create(
+            entry.shape,
+            windows,
+            family=entry.family,
+            origin="random initialisation",
+            options=entry.options,
+        )
+        return model, {}
+    data, tensors = checkpoint_config(folder), checkpoint_tensors(folder)
+    model = kind.create(
+        data,
+        windows,
+        family=entry.family,
+        origin=origin,
+        options=entry.options,
+        dtype=dtype_of(tensors),
+    )
+    load_upstream(model, tensors, folder)
+    return model, {path.name: sha256_of(path) for path in checkpoint_files(folder)}
 
 
 def _native_config(entry: ModelEntry, scale: Scale, windows: Windows, origin: str) -> NativeConfig:
@@ -63,20 +108,6 @@ def _native_config(entry: ModelEntry, scale: Scale, windows: Windows, origin: st
         kept=tuple(range(scale.blocks)),
         origin=origin,
     )
-
-
-def _fetch(start: HubStart) -> Path:
-    try:
-        folder = snapshot_download(
-            start.id, revision=start.revision, allow_patterns=CHECKPOINT_FILES
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise CheckpointError(
-            f"the hub did not give {start.id} at revision {start.revision[:8]} "
-            f"({type(error).__name__}); go online once, or name a local folder: "
-            "start: {kind: folder, path: DIR}"
-        ) from error
-    return Path(folder)
 
 
 def _from_checkpoint(
@@ -101,17 +132,8 @@ def _from_checkpoint(
 
 
 def _load_backbone(backbone: BackboneName, folder: Path) -> PreTrainedModel:
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{folder}: no config.json there; name a transformers checkpoint folder in `start`"
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise CheckpointError(
-            f"{folder}: holds no *.safetensors; other formats can run code when loaded and are "
-            "refused; convert the checkpoint with save_pretrained"
-        )
-    data: Any = read_json(folder / "config.json")
-    kind = data.get("model_type") if isinstance(data, dict) else None
+    kind = checkpoint_config(folder).get("model_type")
+    checkpoint_files(folder)
     if kind != backbone:
         raise CheckpointError(
             f"{folder}: holds a {kind!r} model, the entry's backbone is {backbone!r}; "

@@ -1,18 +1,15 @@
-"""What every model offers to scores, search, healing and evaluation; they know nothing else."""
+"""What models give to scores, search, healing and evaluation: forecasts, outputs, traces."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from tasks.models.stacks import BlockKind
-from tasks.models.walk import Walk
+from tasks.errors import ParamsError
 
 
 @dataclass(frozen=True)
@@ -36,20 +33,25 @@ class Outputs:
     """All forecasts a model makes on a batch of windows, with their targets.
 
     Predictions and targets are normalised by the window's context; times `scale` they are back
-    on the scale of the data. `positions` is 1, or the number of tokens for a per-token head.
+    on the scale of the data. `positions` is 1, or the number of tokens for a per-token head. `loss`
+    is the family's own training loss (of quantiles, tokens, a likelihood), where it has one.
     """
 
     prediction: Float[Tensor, "batch positions horizon"]
     target: Float[Tensor, "batch positions horizon"]
     observed: Bool[Tensor, "batch positions horizon"]
     scale: Float[Tensor, "batch 1 1"]
+    loss: Float[Tensor, ""] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossSpec:
-    """Which loss: squared or Huber (delta 1), on data scale or normalised by the window."""
+    """Which loss: squared or Huber (delta 1), on data scale or normalised by the window.
 
-    kind: Literal["mse", "huber"] = "mse"
+    `native` is the family's own; two models' forecasts are compared by the squared error then.
+    """
+
+    kind: Literal["mse", "huber", "native"] = "mse"
     space: Literal["scaled", "normalised"] = "scaled"
     target_clip: float | None = None  # |normalised target| is cut here
     last_weight: float = 1.0  # of the last position, the one that forecasts, over the others
@@ -66,7 +68,7 @@ def loss_between(
         target = target.clamp(-spec.target_clip, spec.target_clip)
     if spec.space == "scaled":
         prediction, target = prediction * outputs.scale, target * outputs.scale
-    observed, error = outputs.observed, F.mse_loss if spec.kind == "mse" else F.huber_loss
+    observed, error = outputs.observed, F.huber_loss if spec.kind == "huber" else F.mse_loss
     # no error, and so no gradient, where nothing was observed
     target = torch.where(observed, target, prediction.detach())
     if spec.last_weight == 1:
@@ -78,70 +80,13 @@ def loss_between(
     return total / (observed.sum((0, 2)) * weights).sum().clamp(min=1)
 
 
-class ForecastModel(Protocol):
-    """The model interface.
-
-    Blocks are numbered over all stacks in order; `keep` always means these flat numbers.
-    """
-
-    @property
-    def num_blocks(self) -> int:
-        """Blocks over all stacks."""
-        ...
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        """Original numbers of the blocks, so that a pruned model can be pruned again."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """Backbone and origin of its weights, for people."""
-        ...
-
-    def blocks(self) -> dict[str, Sequence[nn.Module]]:
-        """The blocks by stack name."""
-        ...
-
-    def sublayers(self) -> dict[BlockKind, Sequence[nn.Module]]:
-        """By kind, the part of every block whose output is added to the residual stream.
-
-        Empty where the parts of a block cannot be dropped alone.
-        """
-        ...
-
-    def block_kinds(self) -> list[BlockKind]:
-        """What every block is; blocks of one kind cost the same."""
-        ...
-
-    def with_blocks(self, keep: Sequence[int]) -> Self:
-        """A new, smaller model with copies of the kept blocks, strictly loaded."""
-        ...
-
-    def only(self, keep: Sequence[int]) -> AbstractContextManager[None]:
-        """Inside the context this model runs just the kept blocks; nothing is copied."""
-        ...
-
-    def outputs(self, window: Float[Tensor, "batch length"]) -> Outputs:
-        """Predictions and targets on windows of context + horizon values, NaN = missing."""
-        ...
-
-    def forecast(self, context: Float[Tensor, "batch context"], horizon: int) -> Forecast:
-        """Forecasts of the next `horizon` values; NaN in the context = missing."""
-        ...
-
-    def walk(self, context: Float[Tensor, "batch context"]) -> Walk:
-        """A batch before its first block, to go through the blocks one at a time."""
-        ...
-
-    def trainable(self) -> Iterator[nn.Parameter]:
-        """The parameters that training and healing change."""
-        ...
-
-    def parameter_counts(self) -> dict[str, int]:
-        """Counts "all", "blocks" and "used" (in a forecast)."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Writes config.json and safetensors."""
-        ...
+def task_loss(outputs: Outputs, spec: LossSpec) -> Float[Tensor, ""]:
+    """The loss that training on the targets minimises. Lower is better."""
+    if spec.kind != "native":
+        return loss_between(outputs.prediction, outputs.target, outputs, spec)
+    if outputs.loss is None:
+        raise ParamsError(
+            "training.loss: native needs a model with a loss of its own; this one has none; set "
+            "mse or huber"
+        )
+    return outputs.loss

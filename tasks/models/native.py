@@ -9,41 +9,31 @@ PatchTST (Nie et al. 2023) and GPT4TS (Zhou et al. 2023) do.
 Shapes: B batch, C context, H horizon, P patch, N tokens, W width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from tasks.models.backbones import STACKS, backbone_width, build_backbone
-from tasks.models.checkpoint import write_folder
+from tasks.models.base import ForecastModel, ModelConfig
 from tasks.models.interface import Forecast, Outputs, Trace
 from tasks.models.normalise import fit_length, normalise
-from tasks.models.stacks import BlockKind, check_keep, keep_config, keep_tensors, skipped
+from tasks.models.stacks import BlockKind, check_keep, first_input, first_output, keep_config
 from tasks.models.walk import Walk, record_steps
 
 
-class NativeConfig(BaseModel):
+class NativeConfig(ModelConfig):
     """config.json of a native model: everything needed to build it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: Literal["tsfm", "llm4ts"]
     backbone: Literal["gpt2", "qwen3"]
-    backbone_config: dict[str, Any]  # transformers' config, as data
     head: Literal["per_token", "flatten"]
-    context: int
-    horizon: int
     patch: int
     stride: int
-    kept: tuple[int, ...]
-    origin: str
 
     @property
     def num_tokens(self) -> int:
@@ -53,8 +43,8 @@ class NativeConfig(BaseModel):
         return -(-(self.context - self.patch) // self.stride) + 1
 
 
-class NativeModel(nn.Module):
-    """A forecaster on a transformers decoder. Implements `ForecastModel`."""
+class NativeModel(ForecastModel):
+    """A forecaster on a transformers decoder."""
 
     CONFIG: ClassVar[type[NativeConfig]] = NativeConfig
 
@@ -63,6 +53,7 @@ class NativeModel(nn.Module):
         super().__init__()
         self.config = config
         self.stack = STACKS[config.backbone]
+        self.stacks = (self.stack,)
         self.backbone = build_backbone(config.backbone, config.backbone_config)
         width = backbone_width(self.backbone)
         self.embedding = nn.Linear(2 * config.patch, width)  # values and missing flags
@@ -71,48 +62,16 @@ class NativeModel(nn.Module):
         self._choose_trainable()
 
     @property
-    def num_blocks(self) -> int:
-        """Blocks in the stack."""
-        return len(self._stack_blocks())
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        """Original numbers of the blocks."""
-        return self.config.kept
-
-    @property
     def label(self) -> str:
         """Backbone and origin of its weights."""
         return f"{self.config.backbone}, {self.config.origin}"
 
-    def set_origin(self, origin: str) -> None:
-        """Says where the weights come from from now on."""
-        self.config = self.config.model_copy(update={"origin": origin})
-
-    def _stack_blocks(self) -> nn.ModuleList:
-        blocks = self.backbone.get_submodule(self.stack.path)
-        assert isinstance(blocks, nn.ModuleList)
-        return blocks
-
-    def _set_stack_blocks(self, blocks: nn.ModuleList) -> None:
-        parent_path, _, name = self.stack.path.rpartition(".")
-        setattr(self.backbone.get_submodule(parent_path), name, blocks)
-
-    def blocks(self) -> dict[str, Sequence[nn.Module]]:
-        """The blocks by stack name."""
-        return {self.stack.path: list(self._stack_blocks())}
-
     def sublayers(self) -> dict[BlockKind, Sequence[nn.Module]]:
         """By kind, the part of every block whose output is added to the residual stream."""
-        blocks = self._stack_blocks()
         return {
-            part.kind: [block.get_submodule(part.name) for block in blocks]
+            part.kind: [block.get_submodule(part.name) for block in self.all_blocks()]
             for part in self.stack.parts
         }
-
-    def block_kinds(self) -> list[BlockKind]:
-        """What every block is; blocks of one kind cost the same."""
-        return ["block"] * self.num_blocks
 
     def _choose_trainable(self) -> None:
         frozen_text = self.config.family == "llm4ts"
@@ -121,63 +80,41 @@ class NativeModel(nn.Module):
             tuned = not frozen_text or any(part in name for part in ("ln_", "norm", "wpe"))
             parameter.requires_grad_(tuned and not unused)
 
-    def trainable(self) -> Iterator[nn.Parameter]:
-        """The parameters that training and healing change."""
-        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+    def _unused_parameters(self) -> int:
+        # the token embedding is bypassed
+        return sum(p.numel() for p in self.backbone.get_input_embeddings().parameters())
 
-    def parameter_counts(self) -> dict[str, int]:
-        """Counts "all", "blocks" and "used" (without the token embedding, which is bypassed)."""
-        total = sum(p.numel() for p in self.parameters())
-        blocks = sum(p.numel() for p in self._stack_blocks().parameters())
-        unused = sum(p.numel() for p in self.backbone.get_input_embeddings().parameters())
-        return {"all": total, "blocks": blocks, "used": total - unused}
+    def embedding_map(self) -> nn.Module:
+        """The patch embedding."""
+        return self.embedding
 
-    def with_blocks(self, keep: Sequence[int]) -> Self:
-        """A new model with copies of the kept blocks: new config, fresh build, strict load.
+    def output_map(self, block: int) -> nn.Module:
+        """The last linear map of a block, whose output is added to the residual stream."""
+        module = self.all_blocks()[block]
+        outputs = [part.output for part in self.stack.parts if hasattr(module, part.name)]
+        return module.get_submodule(outputs[-1])
 
-        Raises:
-            MaskError: `keep` names blocks that the model does not have, or one twice.
-        """
-        keep = check_keep(keep, self.num_blocks, "the model")
-        config = self.config.model_copy(
-            update={
-                "backbone_config": self._backbone_config_of(keep),
-                "kept": tuple(self.config.kept[index] for index in keep),
-            }
-        )
-        with torch.random.fork_rng(devices=[]):
-            smaller = type(self)(config)
-        stack = replace(self.stack, path=f"backbone.{self.stack.path}")
-        smaller.load_state_dict(keep_tensors(self.state_dict(), stack, keep), strict=True)
-        smaller.to(device=self.embedding.weight.device, dtype=self.embedding.weight.dtype)
-        return smaller.train(self.training)
-
-    def _backbone_config_of(self, keep: Sequence[int]) -> dict[str, Any]:
-        return keep_config(self.config.backbone_config, self.stack, keep)
+    def tail(self) -> list[nn.Module]:
+        """The final norm and the head."""
+        return [*super().tail(), self.head]
 
     @contextmanager
     def only(self, keep: Sequence[int]) -> Iterator[None]:
         """Inside the context this model runs just the kept blocks; nothing is copied."""
         keep = check_keep(keep, self.num_blocks, "the model")
-        blocks, config = self._stack_blocks(), self.backbone.config
+        blocks, config = self._modules_of(self.stack), self.backbone.config
         fields = (self.stack.depth, *self.stack.per_layer)
         before = {field: getattr(config, field) for field in fields}
         after = keep_config(before, self.stack, keep)
         try:
-            self._set_stack_blocks(nn.ModuleList(blocks[index] for index in keep))
+            self._set_modules_of(self.stack, nn.ModuleList(blocks[index] for index in keep))
             for field, value in after.items():
                 setattr(config, field, value)
             yield
         finally:
-            self._set_stack_blocks(blocks)
+            self._set_modules_of(self.stack, blocks)
             for field, value in before.items():
                 setattr(config, field, value)
-
-    @contextmanager
-    def skipping(self, dropped: Sequence[int]) -> Iterator[None]:
-        """Inside the context the dropped blocks run but change nothing (the exactness oracle)."""
-        with skipped(list(self._stack_blocks()), check_keep(dropped, self.num_blocks, "the model")):
-            yield
 
     def _tokens(self, values: Tensor) -> Tensor:
         # values: [B, C] -> [B, N, P]
@@ -251,7 +188,7 @@ class NativeModel(nn.Module):
         )
         return Walk(start, steps, lambda hidden: self._last(norm(hidden)) * scale + mean)
 
-    def trace(self, context: Float[Tensor, "B context"]) -> Trace:
+    def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:
         """The states before and after every block, and every block's attention.
 
         Attention is computed openly here (`eager`), which changes the states by rounding only.
@@ -259,12 +196,12 @@ class NativeModel(nn.Module):
         hidden: list[Tensor] = []
 
         def enter(_block: nn.Module, args: Any, kwargs: Any) -> None:
-            hidden.append(args[0] if args else kwargs["hidden_states"])
+            hidden.append(first_input(args, kwargs))
 
         def leave(_block: nn.Module, _args: Any, output: Any) -> None:
-            hidden.append(output if isinstance(output, Tensor) else output[0])
+            hidden.append(first_output(output))
 
-        blocks, config = self._stack_blocks(), self.backbone.config
+        blocks, config = self.all_blocks(), self.backbone.config
         hooks = [block.register_forward_hook(leave) for block in blocks]
         hooks += [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks[:1]]
         implementation = config._attn_implementation
@@ -277,24 +214,12 @@ class NativeModel(nn.Module):
             for hook in hooks:
                 hook.remove()
         is_exposed = len(attention or ()) == len(blocks) > 0
-        return Trace(torch.stack(hidden), torch.stack(attention) if is_exposed else None)
+        return [Trace(torch.stack(hidden), torch.stack(attention) if is_exposed else None)]
 
-    def stored_state(self) -> dict[str, Tensor]:
-        """The tensors of a model folder; those of the backbone as transformers names them."""
-        return self.state_dict()
-
-    def load_stored(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes the tensors of a model folder. Raises RuntimeError where they do not fit."""
-        self.load_state_dict(tensors, strict=True)
-
-    def save(self, folder: Path) -> None:
-        """Writes config.json, model.safetensors and, for transformers, backbone/."""
+    def library_config(self) -> dict[str, Any]:
+        """The backbone's config as transformers stores it."""
         fields = (self.stack.depth, *self.stack.per_layer)
         stored = {k: v for k, v in self.config.backbone_config.items() if k in fields}
         name = type(self.backbone).__name__
-        write_folder(
-            folder,
-            self.stored_state(),
-            config=self.config.model_dump(mode="json"),
-            backbone_config=self.backbone.config.to_dict() | stored | {"architectures": [name]},
-        )
+        data: dict[str, Any] = self.backbone.config.to_dict()
+        return data | stored | {"architectures": [name]}

@@ -5,21 +5,25 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from tasks.errors import CheckpointError
+from tasks.errors import CheckpointError, MaskError
+from tasks.models.base import ForecastModel
 from tasks.models.checkpoint import read_folder
+from tasks.models.families import family_class
 from tasks.models.native import NativeModel
 from tasks.models.sublayers import SublayerModel, split_blocks
 from tasks.sections.search import Granularity
 
 
-def load_model(folder: Path) -> NativeModel:
+def load_model(folder: Path) -> ForecastModel:
     """The model in a folder that `save` wrote, in eval mode.
 
     Raises:
         CheckpointError: a file is missing, malformed, altered or does not fit config.json.
+        ParamsError: its family needs a package that is not installed.
     """
     data, tensors = read_folder(folder)
-    kind = SublayerModel if "granularity" in data else NativeModel
+    is_split = "granularity" in data
+    kind = SublayerModel if is_split else family_class(str(data.get("family")))
     try:
         config = kind.CONFIG.model_validate(data)
     except ValidationError as error:
@@ -39,7 +43,7 @@ def load_model(folder: Path) -> NativeModel:
     return model.eval()
 
 
-def load_in_units(folder: Path, granularity: Granularity) -> NativeModel:
+def load_in_units(folder: Path, granularity: Granularity) -> ForecastModel:
     """The model in a folder, with blocks or sublayers as what is scored, searched and dropped.
 
     Raises:
@@ -47,4 +51,11 @@ def load_in_units(folder: Path, granularity: Granularity) -> NativeModel:
         MaskError: sublayers are wanted of a model that cannot drop them.
     """
     model = load_model(folder)
-    return split_blocks(model) if granularity == "sublayer" else model
+    if granularity == "block":
+        return model
+    if not isinstance(model, NativeModel):
+        raise MaskError(
+            f"granularity: sublayer needs blocks whose attention and MLP can be dropped apart; "
+            f"those of {model.label} cannot; set granularity: block"
+        )
+    return split_blocks(model)

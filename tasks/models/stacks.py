@@ -1,5 +1,6 @@
 """Where a model keeps its blocks, and how tensors and config follow when some are dropped."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,11 +35,13 @@ class Stack:
     """One stack of blocks.
 
     Attributes:
-        path: dotted path of the ModuleList inside the module that holds it.
-        depth: config field with the number of blocks.
-        norm: dotted path of the norm that follows the last block.
+        path: dotted path of the ModuleList inside the backbone.
+        depth: config field with the number of blocks; a dot leads into a nested config.
+        norm: dotted path of the module that follows the last block.
         per_layer: config lists with one entry per block.
         carried: parts of parameter names that live in block 0 only and move to the new block 0.
+        output: path inside a block of its last linear map; empty where there is none or where
+            `parts` say it.
         parts: all that a block does, in the order of the residual stream; empty where the parts
             of a block cannot be dropped alone.
     """
@@ -48,6 +51,7 @@ class Stack:
     norm: str
     per_layer: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
+    output: str = ""
     parts: tuple[Part, ...] = ()
 
 
@@ -64,11 +68,15 @@ def check_keep(keep: Sequence[int], num_blocks: int, what: str) -> tuple[int, ..
 
 def keep_config(config: Mapping[str, Any], stack: Stack, keep: Sequence[int]) -> dict[str, Any]:
     """A copy of a config (as data) whose depth and per-layer lists follow the kept blocks."""
-    new = dict(config)
+    new = copy.deepcopy(dict(config))
+    *nested, depth = stack.depth.split(".")
+    holder = new
+    for field in nested:
+        holder = holder[field]
     for field in stack.per_layer:
-        if new.get(field):
-            new[field] = [new[field][index] for index in keep]
-    new[stack.depth] = len(keep)
+        if holder.get(field):
+            holder[field] = [holder[field][index] for index in keep]
+    holder[depth] = len(keep)
     return new
 
 
@@ -86,9 +94,26 @@ def keep_tensors(
         number, rest = key.removeprefix(prefix).split(".", 1)
         if int(number) in place:
             kept[f"{prefix}{place[int(number)]}.{rest}"] = tensor
-        if number == "0" and any(part in rest for part in stack.carried):
+        if number == "0" and keep and any(part in rest for part in stack.carried):
             kept[f"{prefix}0.{rest}"] = tensor
     return kept
+
+
+def first_input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    """The residual stream that a block is called with, by position or by one of its names."""
+    if args:
+        hidden = args[0]
+    else:
+        hidden = kwargs["hidden_state" if "hidden_state" in kwargs else "hidden_states"]
+    assert isinstance(hidden, Tensor)
+    return hidden
+
+
+def first_output(output: Any) -> Tensor:
+    """The residual stream in what a block returns: a tensor, or the first of several things."""
+    hidden = output if isinstance(output, Tensor) else output[0]
+    assert isinstance(hidden, Tensor)
+    return hidden
 
 
 @contextmanager
@@ -99,7 +124,7 @@ def skipped(blocks: Sequence[nn.Module], dropped: Sequence[int]) -> Iterator[Non
     """
 
     def put_back(_block: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-        hidden = args[0] if args else kwargs["hidden_states"]
+        hidden = first_input(args, kwargs)
         if isinstance(output, Tensor):
             return hidden
         if isinstance(output, (tuple, list)):

@@ -22,7 +22,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from tasks.errors import MaskError
 from tasks.models.backbones import STACKS, build_backbone
 from tasks.models.native import NativeConfig, NativeModel
-from tasks.models.stacks import BlockKind, Part, keep_config
+from tasks.models.stacks import BlockKind, Part, check_keep, keep_config
 
 
 class Sublayer(GradientCheckpointingLayer):
@@ -96,11 +96,12 @@ class SublayerModel(NativeModel):
         """Builds with random weights from torch's global seed."""
         super().__init__(config)
         self.places = places_of(config.kept, len(self.stack.parts))
-        blocks = self._stack_blocks()
-        self._set_stack_blocks(
+        blocks = self._modules_of(self.stack)
+        self._set_modules_of(
+            self.stack,
             nn.ModuleList(
                 Sublayer(blocks[place.block], self.stack.parts[place.part]) for place in self.places
-            )
+            ),
         )
         holders = [place.block for place in self.places]
         fields = (self.stack.depth, *self.stack.per_layer)
@@ -116,12 +117,16 @@ class SublayerModel(NativeModel):
         """What every sublayer is."""
         return [self.stack.parts[place.part].kind for place in self.places]
 
-    def _backbone_config_of(self, keep: Sequence[int]) -> dict[str, Any]:
+    def config_of(self, keep: Sequence[int]) -> Any:
+        """The config of the model that keeps these sublayers."""
+        keep = check_keep(keep, self.num_blocks, "the model")
         kept = places_of([self.kept[index] for index in keep], len(self.stack.parts))
         holders: dict[int, int] = {}  # by new block the one that its first part lies in now
         for index, place in zip(keep, kept, strict=True):
             holders.setdefault(place.block, self.places[index].block)
-        return keep_config(self.config.backbone_config, self.stack, list(holders.values()))
+        data = keep_config(self.config.backbone_config, self.stack, list(holders.values()))
+        numbers = tuple(self.kept[index] for index in keep)
+        return self.config.model_copy(update={"backbone_config": data, "kept": numbers})
 
     def _stored_names(self) -> Iterator[tuple[str, str]]:
         """Every tensor's name here and in a model folder."""

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tasks.models.base import ForecastModel
 from tasks.models.interface import Trace
-from tasks.models.native import NativeModel
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,65 @@ class Activations:
         return linear_cka(torch.from_numpy(self.means).transpose(0, 1).double()).numpy()
 
 
+@dataclass(frozen=True)
+class StackedActivations:
+    """The statistics of every stack of blocks: of one, or of an encoder and its decoder.
+
+    Its matrices have a square per stack on the diagonal and NaN between states of two stacks.
+    """
+
+    stacks: tuple[Activations, ...]
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The windows of all parts, in order."""
+        by_stack = zip(*(part.stacks for part in parts), strict=True)
+        return cls(tuple(Activations.join(same) for same in by_stack))
+
+    def subset(self, rows: Tensor) -> Self:
+        """Some of the windows, by number or as a mask."""
+        return type(self)(tuple(one.subset(rows) for one in self.stacks))
+
+    @property
+    def cosine(self) -> Float[np.ndarray, "states states"]:
+        """`Activations.cosine` of all stacks."""
+        return block_diagonal([one.cosine for one in self.stacks])
+
+    @property
+    def cka(self) -> Float[np.ndarray, "states states"]:
+        """`Activations.cka` of all stacks."""
+        return block_diagonal([one.cka for one in self.stacks])
+
+    @property
+    def diversity(self) -> Float[np.ndarray, " blocks"]:
+        """`Activations.diversity` of all stacks."""
+        return np.concatenate([one.diversity for one in self.stacks])
+
+
+def block_diagonal(squares: Sequence[np.ndarray]) -> np.ndarray:
+    """One matrix of squares along its diagonal, NaN beside them."""
+    size = sum(len(square) for square in squares)
+    matrix = np.full((size, size), np.nan)
+    first = 0
+    for square in squares:
+        matrix[first : first + len(square), first : first + len(square)] = square
+        first += len(square)
+    return matrix
+
+
 @torch.no_grad()
 def collect(
-    model: NativeModel, contexts: Float[Tensor, "windows context"], batch_size: int
-) -> Activations:
+    model: ForecastModel, contexts: Float[Tensor, "windows context"], batch_size: int
+) -> StackedActivations:
     """Runs the model once over the contexts and returns the statistics."""
     device = next(model.parameters()).device
     model.eval()
     batches = contexts.split(batch_size)
-    return Activations.join([statistics(model.trace(batch.to(device))) for batch in batches])
+    parts = [
+        StackedActivations(tuple(statistics(one) for one in model.trace(batch.to(device))))
+        for batch in batches
+    ]
+    return StackedActivations.join(parts)
 
 
 def statistics(trace: Trace) -> Activations:

@@ -1,13 +1,13 @@
 """How `few_layer` moves with its own options, from matrices that are stored: no new pass."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
-from tasks.artifacts.scoring import OptionChange
+from tasks.artifacts.scoring import OptionChange, Score
 from tasks.masks.mask import top_mask
-from tasks.scorers.few_layer import combine
+from tasks.scorers.activations import Activations
+from tasks.scorers.few_layer import few_layer
+from tasks.scorers.table import join_stacks
 from tasks.searchers.rungs import rank_correlation
 from tasks.sections.scoring import FewLayer
 
@@ -20,18 +20,18 @@ CHANGES: dict[str, list[Any]] = {
 }
 
 
-def few_layer_changes(
-    cosine: Float[np.ndarray, "states states"],
-    diversity: Float[np.ndarray, " blocks"],
-    options: FewLayer,
-) -> list[OptionChange]:
+def few_layer_changes(stacks: Sequence[Activations], options: FewLayer) -> list[OptionChange]:
     """Every option changed alone, the others as in `options`; the run's own values among them."""
-    own = combine(cosine, diversity, options)
+
+    def scored(changed: FewLayer) -> Score:
+        return join_stacks([few_layer(one, changed) for one in stacks])
+
+    own = scored(options)
     changes: list[OptionChange] = []
     for option, values in CHANGES.items():
         chosen = getattr(options, option)
         for value in values if chosen in values else [*values, chosen]:
-            score = combine(cosine, diversity, options.model_copy(update={option: value}))
+            score = scored(options.model_copy(update={option: value}))
             assert score.count is not None
             changes.append(
                 OptionChange(

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
+from tasks.models.stacks import first_input
 from tasks.scorers.gradients import forecast_error
 from tasks.sections.scoring import Gate
 
@@ -27,7 +28,7 @@ class Gates:
 
 
 def learn_gates(
-    model: NativeModel,
+    model: ForecastModel,
     windows: Float[Tensor, "windows length"],
     batch_size: int,
     options: Gate,
@@ -43,7 +44,7 @@ def learn_gates(
     model.eval()
     device = next(model.parameters()).device
     windows = windows.to(device)
-    blocks = [block for stack in model.blocks().values() for block in stack]
+    blocks = model.all_blocks()
     with torch.no_grad():
         sums = [forecast_error(model, batch) * len(batch) for batch in windows.split(batch_size)]
         full = torch.stack(sums).sum() / len(windows)
@@ -79,7 +80,7 @@ def gated(blocks: Sequence[nn.Module], gates: Float[Tensor, " blocks"]) -> Itera
 
 def _gating(gate: Tensor) -> Callable[..., Any]:
     def mix(_block: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-        before = args[0] if args else kwargs["hidden_states"]
+        before = first_input(args, kwargs)
         if isinstance(output, Tensor):
             return before + gate * (output - before)
         after, *rest = output

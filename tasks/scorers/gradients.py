@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class Gradients:
     saliency: list[dict[str, float]]
 
 
-def forecast_error(model: NativeModel, windows: Float[Tensor, "batch length"]) -> Float[Tensor, ""]:
+def forecast_error(
+    model: ForecastModel, windows: Float[Tensor, "batch length"]
+) -> Float[Tensor, ""]:
     """Mean squared error of the forecasts over the observed targets, with its graph."""
     context = model.config.context
     target = windows[:, context:]
@@ -41,7 +43,7 @@ def requiring_gradients(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 
 def measure_gradients(
-    model: NativeModel, windows: Float[Tensor, "windows length"], batch_size: int
+    model: ForecastModel, windows: Float[Tensor, "windows length"], batch_size: int
 ) -> Gradients:
     """One backward pass over the windows; `grad` and `requires_grad` stay as they were.
 
@@ -49,7 +51,7 @@ def measure_gradients(
     """
     model.eval()
     device = next(model.parameters()).device
-    blocks = [block for stack in model.blocks().values() for block in stack]
+    blocks = model.all_blocks()
     named = [(place, name, p) for place, b in enumerate(blocks) for name, p in b.named_parameters()]
     weights = [parameter for _, _, parameter in named]
     saliency: list[dict[str, float]] = [{} for _ in blocks]

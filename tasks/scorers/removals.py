@@ -11,7 +11,7 @@ from torch import Tensor
 from tasks.masks.errors import mean_error, step_errors, window_errors
 from tasks.masks.mask import Mask, first_mask
 from tasks.masks.trie import MAX_BYTES
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class GreedyRemovals:
 
 
 def measure_removals(
-    model: NativeModel, windows: Float[Tensor, "windows length"], *, max_bytes: int = MAX_BYTES
+    model: ForecastModel, windows: Float[Tensor, "windows length"], *, max_bytes: int = MAX_BYTES
 ) -> Removals:
     """Every block skipped alone; all blocks before the skipped one are run only once."""
     whole = first_mask(model.num_blocks, model.num_blocks)
@@ -76,7 +76,7 @@ def measure_removals(
 
 
 def measure_greedy(
-    model: NativeModel, windows: Float[Tensor, "windows length"], *, max_bytes: int = MAX_BYTES
+    model: ForecastModel, windows: Float[Tensor, "windows length"], *, max_bytes: int = MAX_BYTES
 ) -> GreedyRemovals:
     """Removes blocks until none is left; costs L (L + 1) / 2 masks. Ties: the later block goes."""
     windows = windows.to(next(model.parameters()).device)

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 from tasks.training.loop import validation_mse
 
 
 def sublayer_losses(
-    model: NativeModel, windows: Float[Tensor, "windows length"]
+    model: ForecastModel, windows: Float[Tensor, "windows length"]
 ) -> dict[str, list[float]]:
     """By kind, for every block: the error without this part of it minus the full model's error.
 

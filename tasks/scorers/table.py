@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tasks.artifacts.scoring import Score
 from tasks.masks.trie import MAX_BYTES
-from tasks.models.native import NativeModel
-from tasks.scorers.activations import collect
+from tasks.models.base import ForecastModel
+from tasks.scorers.activations import Activations, collect
 from tasks.scorers.angular import angular
 from tasks.scorers.block_influence import block_influence
 from tasks.scorers.cka import cka
@@ -40,11 +40,33 @@ class Scorer:
     score: Callable[[Evidence, Scoring], Score]
 
 
+def join_stacks(scores: Sequence[Score]) -> Score:
+    """One score over the blocks of all stacks, each scored within its own.
+
+    The masks that a method itself keeps are of one stack, so several stacks have none.
+    """
+    if len(scores) == 1:
+        return scores[0]
+    counts = [score.count for score in scores]
+    return Score(
+        values=[value for score in scores for value in score.values],
+        parameters=scores[0].parameters,
+        count=None if None in counts else sum(count for count in counts if count is not None),
+    )
+
+
+def by_stack(score: Callable[[Activations, Scoring], Score]) -> Scorer:
+    """A score of activations, which knows one stack of blocks, for models of several."""
+    return Scorer(
+        "activations", lambda found, o: join_stacks([score(one, o) for one in found.stacks])
+    )
+
+
 SCORERS: dict[ScoreName, Scorer] = {
-    "few_layer": Scorer("activations", lambda found, o: few_layer(found, o.few_layer)),
-    "block_influence": Scorer("activations", lambda found, _: block_influence(found)),
-    "angular": Scorer("activations", lambda found, o: angular(found, o.angular)),
-    "cka": Scorer("activations", lambda found, o: cka(found, o.cka)),
+    "few_layer": by_stack(lambda found, o: few_layer(found, o.few_layer)),
+    "block_influence": by_stack(lambda found, _: block_influence(found)),
+    "angular": by_stack(lambda found, o: angular(found, o.angular)),
+    "cka": by_stack(lambda found, o: cka(found, o.cka)),
     "removal_loss": Scorer("removals", lambda found, _: removal_loss(found)),
     "removal_greedy": Scorer("greedy", lambda found, _: removal_greedy(found)),
     "taylor": Scorer("gradients", lambda found, _: taylor(found)),
@@ -71,7 +93,7 @@ class Meter:
         max_bytes: of states kept while many masks are measured together, see `forecasts`.
     """
 
-    model: NativeModel
+    model: ForecastModel
     options: Scoring
     seed: int
     max_bytes: int = MAX_BYTES

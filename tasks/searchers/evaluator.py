@@ -9,7 +9,7 @@ from torch import Tensor
 from tasks.masks.errors import mean_error, window_errors
 from tasks.masks.mask import Mask
 from tasks.masks.trie import MAX_BYTES
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 
 
 class MaskEvaluator:
@@ -22,7 +22,7 @@ class MaskEvaluator:
 
     def __init__(
         self,
-        model: NativeModel,
+        model: ForecastModel,
         windows: Float[Tensor, "windows length"],
         *,
         max_bytes: int = MAX_BYTES,

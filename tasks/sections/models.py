@@ -89,13 +89,21 @@ class Training(Section):
     patience: Count = 8  # evaluations without a better one
     valid_windows: Count = 1024
     checkpoint_every: Count = 100
-    loss: Literal["mse", "huber"] = "mse"
+    loss: Literal["mse", "huber", "native"] = "mse"  # native: of a published family, its own
     loss_space: Literal["scaled", "normalised"] = "scaled"
     target_clip: Positive | None = None  # |normalised target| is cut here
     last_weight: Positive = 1.0  # of the last position in the loss (per-token head)
     train_share: Share = 1.0  # of the training rows, the last ones
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     activation_checkpointing: bool = False
+
+
+def check_training(overrides: dict[str, Any]) -> None:
+    """Raises ValueError unless a model entry may lay these over the section `training`."""
+    unknown = set(overrides) - set(Training.model_fields)
+    if unknown:
+        raise ValueError(f"training has no setting named {sorted(unknown)[0]!r}")
+    Training.model_validate(overrides)
 
 
 class ModelEntry(Section):
@@ -117,8 +125,7 @@ class ModelEntry(Section):
                 "an llm4ts model needs `start`: {kind: folder, path: DIR}, {kind: hub, id: ID, "
                 "revision: COMMIT}, or, for a random backbone on purpose, {kind: random}"
             )
-        unknown = set(self.training) - set(Training.model_fields)
-        if unknown:
-            raise ValueError(f"training has no setting named {sorted(unknown)[0]!r}")
-        Training.model_validate(self.training)
+        check_training(self.training)
+        if self.training.get("loss") == "native":
+            raise ValueError("loss: native is for published families; set mse or huber")
         return self

@@ -7,6 +7,8 @@ from pydantic import Field
 from tasks.sections.base import Count, Length, Name, Section
 from tasks.sections.storage import Storage
 
+NOT_LOCAL = "data/pretrained/none"  # stands in run.imports for a checkpoint on the hub
+
 
 class Runtime(Section):
     """Where and how stages run; changing it reruns nothing."""
@@ -32,6 +34,8 @@ class Run(Section):
     corpora: list[Name] = Field(default=[])  # collections, prepared only to be members of a mix
     mixes: list[Name] = Field(default=[])
     pretrain: dict[Name, Name] = Field(default_factory=dict)  # model -> the mix it is pretrained on
+    # model -> its checkpoint's folder, or NOT_LOCAL where it comes from the hub
+    imports: dict[Name, str] = Field(default_factory=dict)
 
 
 class Study(Section):

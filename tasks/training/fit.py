@@ -15,7 +15,7 @@ from tasks.artifacts.files import write_csv
 from tasks.artifacts.training import Timing, TrainingSummary
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 from tasks.params import Params
 from tasks.sections.models import Training
 from tasks.training.loop import Loop
@@ -61,7 +61,7 @@ def windows_of(params: Params, data: SeriesSet, training: Training) -> TrainingD
 
 
 def fit(
-    model: NativeModel, training: Training, data: TrainingData, recipe: Recipe, *, what: str
+    model: ForecastModel, training: Training, data: TrainingData, recipe: Recipe, *, what: str
 ) -> tuple[TrainingSummary, Loop]:
     """Trains one model, or resumes; the model ends with its best weights.
 
@@ -90,7 +90,7 @@ def tuned_rate(trained: TrainingSummary, scale_rate: float) -> float:
 
 def _try_rate(
     rate: float,
-    model: NativeModel,
+    model: ForecastModel,
     steps: int,
     data: TrainingData,
     recipe: Recipe,

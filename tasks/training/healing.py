@@ -11,7 +11,7 @@ from typing import Literal
 from tasks.artifacts.scoring import Scores
 from tasks.artifacts.training import ControlSummary, StartSummary, TrainingSummary
 from tasks.masks.mask import Mask
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 from tasks.params import Params
 from tasks.runtime import seed_for
 from tasks.sections.healing import Healing
@@ -69,8 +69,8 @@ class Healer:
         scores: one per block of `full`, for the order of iterative pruning; None: evenly.
     """
 
-    full: NativeModel
-    teacher: NativeModel
+    full: ForecastModel
+    teacher: ForecastModel
     data: TrainingData
     recipe: Recipe
     healing: Healing
@@ -120,7 +120,7 @@ class Healer:
         return Healed(in_order, loops[-1].precision, state_folder)
 
     def student(
-        self, job: HealingJob, larger: NativeModel, keep: Sequence[int], steps: int
+        self, job: HealingJob, larger: ForecastModel, keep: Sequence[int], steps: int
     ) -> Student:
         """A student that starts as `larger` with just its blocks number `keep`."""
         option, model = job.option, larger.with_blocks(keep)
@@ -129,7 +129,7 @@ class Healer:
             sample = windows.batch(windows.spaced(self.healing.seam_windows))
             repair_seams(model, larger, sample, ridge=self.healing.seam_ridge)
         places = places_of(model, self.teacher)
-        ends = cut_ends(places, self.teacher.num_blocks)
+        ends = cut_ends(places, self.teacher.stack_sizes)
         return Student(
             name=job.name,
             model=model,
@@ -148,7 +148,7 @@ class Healer:
         """The ways of `healing.options` that this model can be healed in."""
         return self._usable(self.healing.options, "healing.options")
 
-    def rivals(self, name: str, model: NativeModel, steps: int) -> list[Student]:
+    def rivals(self, name: str, model: ForecastModel, steps: int) -> list[Student]:
         """Students that learn without a teacher from the model's weights, by `healing.rivals`."""
         return [
             Student(
@@ -237,8 +237,8 @@ def make_healer(
     dataset: str,
     name: str,
     *,
-    full: NativeModel,
-    teacher: NativeModel,
+    full: ForecastModel,
+    teacher: ForecastModel,
 ) -> Healer:
     """The healer of one dataset and model entry; every stage that heals gets the same batches.
 
@@ -257,7 +257,7 @@ def make_healer(
     start, kept = StartSummary.read(folder / "start.json"), load_replay(folder)
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     scores = Scores.read(Path("scores") / f"{pair}.json").scores
-    rate = tuned_rate(trained, start.scale.learning_rate)
+    rate = tuned_rate(trained, start.learning_rate)
     training = params.training_of(name, scale_rate=rate)
     data = training_data(params, dataset, training)
     data = replace(data, kept=kept) if len(kept) else data

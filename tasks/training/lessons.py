@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tasks.models.interface import LossSpec, Outputs, loss_between
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
+from tasks.models.interface import LossSpec, Outputs, loss_between, task_loss
 from tasks.training.parts import states_after
 from tasks.training.recipe import Student
 
@@ -23,7 +23,7 @@ class Lesson:
 
 @torch.no_grad()
 def teach(
-    teacher: NativeModel, batch: Float[Tensor, "batch length"], students: Sequence[Student]
+    teacher: ForecastModel, batch: Float[Tensor, "batch length"], students: Sequence[Student]
 ) -> Lesson:
     """One pass of the teacher for all students."""
     wanted = sorted({block for s in students if s.hidden for block in s.matched})
@@ -45,7 +45,7 @@ def student_loss(
     own = range(len(student.matched) if lesson and student.hidden else 0)
     with states_after(student.model, own) as states:
         outputs = student.model.outputs(batch)
-    loss = loss_between(outputs.prediction, outputs.target, outputs, spec)
+    loss = task_loss(outputs, spec)
     if lesson is not None and student.distillation:
         taught = loss_between(outputs.prediction, lesson.outputs.prediction, outputs, spec)
         loss = (1 - student.distillation) * loss + student.distillation * taught

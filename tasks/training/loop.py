@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tasks.masks.errors import evaluation_batch, mean_error, window_sums
-from tasks.models.native import NativeModel
+from tasks.models.base import ForecastModel
 from tasks.runtime import STOPPED_STATUS, Progress, seed_for, stopping_between_steps
 from tasks.training.lessons import Lesson, student_loss, teach
 from tasks.training.optimizer import learning_rate_at
@@ -42,7 +42,7 @@ class Loop:
         valid: Float[Tensor, "valid length"],
         state_folder: Path,
         what: str,
-        teacher: NativeModel | None = None,
+        teacher: ForecastModel | None = None,
         earlier_steps: int = 0,
     ) -> None:
         """A loop that has not begun.
@@ -195,7 +195,7 @@ class Loop:
 
 
 @torch.no_grad()
-def validation_mse(model: NativeModel, windows: Float[Tensor, "windows length"]) -> float:
+def validation_mse(model: ForecastModel, windows: Float[Tensor, "windows length"]) -> float:
     """Mean squared error of the forecasts on windows of context + horizon; NaN targets skipped."""
     model.eval()
     context = model.config.context

@@ -6,14 +6,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tasks.models.base import ForecastModel
 from tasks.models.interface import LossSpec, loss_between
-from tasks.models.native import NativeModel
 
 TRIALS = 5
 
 
 def pick_precision(
-    choice: Literal["auto", "fp32", "bf16"], model: NativeModel, batch: Tensor
+    choice: Literal["auto", "fp32", "bf16"], model: ForecastModel, batch: Tensor
 ) -> Literal["fp32", "bf16"]:
     """The precision to train in.
 
@@ -32,7 +32,7 @@ def pick_precision(
     )
 
 
-def step_seconds(model: NativeModel, batch: Tensor, *, bf16: bool) -> float:
+def step_seconds(model: ForecastModel, batch: Tensor, *, bf16: bool) -> float:
     """Seconds of one forward and backward pass: the least of a few after a warm-up."""
     device = batch.device.type
     times: list[float] = []

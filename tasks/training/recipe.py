@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tasks.artifacts.training import TrainingSummary
+from tasks.models.base import ForecastModel
 from tasks.models.interface import LossSpec
-from tasks.models.native import NativeModel
 from tasks.sections.models import Training
 from tasks.training.convergence import late_change
 from tasks.training.optimizer import adamw
@@ -78,7 +78,7 @@ class Student:
     """
 
     name: str
-    model: NativeModel
+    model: ForecastModel
     steps: int
     learning_rate: float
     distillation: float = 0.0
@@ -106,7 +106,7 @@ class Student:
             self.model.trainable(), betas=recipe.betas, weight_decay=recipe.weight_decay
         )
         if recipe.activation_checkpointing:
-            self.model.backbone.gradient_checkpointing_enable()
+            self.model.checkpoint_activations()
 
     @property
     def lessons(self) -> tuple[float, float, tuple[int, ...]]:

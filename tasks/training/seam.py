@@ -15,10 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tasks.models.native import NativeModel
-from tasks.training.parts import blocks_of, final_norm, output_map, states_after
+from tasks.errors import ParamsError
+from tasks.models.base import ForecastModel
+from tasks.models.stacks import first_input
+from tasks.training.parts import states_after
 
 BATCH = 64
+CANNOT = "healing.seam_repair needs one stack of blocks with a linear map before each cut"
 START = -1  # stands for "before the first block"
 
 
@@ -30,19 +33,30 @@ class Cut:
     until: int
 
 
-def places_of(smaller: NativeModel, larger: NativeModel) -> list[int]:
+def places_of(smaller: ForecastModel, larger: ForecastModel) -> list[int]:
     """The numbers that the blocks of the smaller model have in the larger one."""
     return [larger.kept.index(block) for block in smaller.kept]
 
 
-def cut_ends(places: Sequence[int], num_blocks: int) -> list[int]:
-    """For each kept block the last of the removed ones behind it, or itself where none is."""
-    return [following - 1 for following in [*places[1:], num_blocks]] if places else []
+def cut_ends(places: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    """For each kept block the last of the removed ones behind it in its stack, or itself.
+
+    Args:
+        places: the kept blocks, by flat number.
+        sizes: blocks of every stack.
+    """
+    ends: list[int] = []
+    first = 0
+    for size in sizes:
+        own = [place for place in places if first <= place < first + size]
+        ends += [following - 1 for following in [*own[1:], first + size]] if own else []
+        first += size
+    return ends
 
 
 def cuts_of(places: Sequence[int], num_blocks: int) -> list[Cut]:
-    """The cuts, first to last; `places` are the kept blocks of `num_blocks`."""
-    ends = cut_ends(places, num_blocks)
+    """The cuts of one stack, first to last; `places` are the kept blocks of `num_blocks`."""
+    ends = cut_ends(places, [num_blocks])
     cuts = [
         Cut(number, end)
         for number, (place, end) in enumerate(zip(places, ends, strict=True))
@@ -54,8 +68,8 @@ def cuts_of(places: Sequence[int], num_blocks: int) -> list[Cut]:
 
 @torch.no_grad()
 def repair_seams(
-    smaller: NativeModel,
-    larger: NativeModel,
+    smaller: ForecastModel,
+    larger: ForecastModel,
     windows: Float[Tensor, "windows length"],
     *,
     ridge: float,
@@ -72,15 +86,24 @@ def repair_seams(
         larger: the model it was pruned from.
         windows: calibration windows of context + horizon values, from the training range.
         ridge: relative to the mean square of an input; the larger, the smaller the change.
+
+    Raises:
+        ParamsError: the family has no such map at a cut, or several stacks.
     """
+    if len(larger.stacks) > 1:
+        raise ParamsError(f"{CANNOT}; {larger.config.family} has an encoder and a decoder")
     for cut in cuts_of(places_of(smaller, larger), larger.num_blocks):
-        layer = smaller.embedding if cut.after == START else output_map(smaller, cut.after)
+        is_start = cut.after == START
+        layer = smaller.embedding_map() if is_start else smaller.output_map(cut.after)
+        if layer is None:
+            where = "before its first block" if is_start else "at the end of a block"
+            raise ParamsError(f"{CANNOT}; {larger.config.family} has none {where}")
         _move(layer, _change(smaller, larger, cut, layer, windows, ridge))
 
 
 def _change(
-    smaller: NativeModel,
-    larger: NativeModel,
+    smaller: ForecastModel,
+    larger: ForecastModel,
     cut: Cut,
     layer: nn.Module,
     windows: Tensor,
@@ -107,12 +130,12 @@ def _change(
 
 
 def _inputs_and_gap(
-    smaller: NativeModel, larger: NativeModel, cut: Cut, layer: nn.Module, batch: Tensor
+    smaller: ForecastModel, larger: ForecastModel, cut: Cut, layer: nn.Module, batch: Tensor
 ) -> tuple[Float[Tensor, "tokens inputs"], Float[Tensor, "tokens width"]]:
     context, horizon = smaller.config.context, smaller.config.horizon
     with states_after(larger, [cut.until]) as wanted:
         larger.forecast(batch[:, :context], horizon)
-    behind = [*blocks_of(smaller), final_norm(smaller)][cut.after + 1]
+    behind = [*smaller.all_blocks(), smaller.tail()[0]][cut.after + 1]
     with _entering(layer) as given, _entering(behind) as found:
         smaller.forecast(batch[:, :context], horizon)
     gap = wanted[cut.until].double() - found[0].double()
@@ -125,7 +148,7 @@ def _entering(module: nn.Module) -> Iterator[list[Tensor]]:
     kept: list[Tensor] = []
 
     def keep(_module: nn.Module, args: Any, kwargs: Any) -> None:
-        kept[:] = [args[0] if args else kwargs["hidden_states"]]
+        kept[:] = [first_input(args, kwargs)]
 
     hook = module.register_forward_pre_hook(keep, with_kwargs=True)
     try:

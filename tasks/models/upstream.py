@@ -1,0 +1,130 @@
+"""Checkpoints as their own libraries write them: config.json and safetensors, also in shards."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from tasks.artifacts.files import read_json
+from tasks.errors import CheckpointError
+from tasks.models.zoo.family import Dtype, ZooModel
+from tasks.sections.models import HubStart
+
+CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+INDEX = "model.safetensors.index.json"
+
+
+def fetch(start: HubStart) -> Path:
+    """The folder of a checkpoint on the hub at its pinned revision, from the cache or downloaded.
+
+    Raises:
+        CheckpointError: the hub did not give it, for example without a network.
+    """
+    try:
+        folder = snapshot_download(
+            start.id, revision=start.revision, allow_patterns=CHECKPOINT_FILES
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise CheckpointError(
+            f"the hub did not give {start.id} at revision {start.revision[:8]} "
+            f"({type(error).__name__}); go online once, or name a local folder: "
+            "start: {kind: folder, path: DIR}"
+        ) from error
+    return Path(folder)
+
+
+def checkpoint_config(folder: Path) -> dict[str, Any]:
+    """config.json of a checkpoint. Raises CheckpointError."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no config.json there; name a checkpoint's folder")
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: must hold an object; got {type(data).__name__}")
+    return data
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, its shards in order of name.
+
+    Raises:
+        CheckpointError: there is none, or the index names a file that is missing.
+    """
+    index = folder / INDEX
+    if not index.is_file():
+        files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise CheckpointError(
+                f"{folder}: holds no *.safetensors; other formats can run code when loaded and are "
+                "refused; convert the checkpoint with save_pretrained"
+            )
+        return files
+    data = read_json(index)
+    names = data.get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(names, dict) or not names:
+        raise CheckpointError(f"{index}: names no shards (weight_map); fetch the checkpoint anew")
+    shards = sorted({str(name) for name in names.values()})
+    for shard in shards:
+        if Path(shard).name != shard or not (folder / shard).is_file():
+            raise CheckpointError(f"{index}: names {shard!r}, which is not in that folder")
+    return [folder / shard for shard in shards]
+
+
+def checkpoint_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, in its own precision.
+
+    Raises:
+        CheckpointError: missing, malformed, or holds a weight that is not finite.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in checkpoint_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118
+                    tensors[name] = file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path}: not a whole safetensors file ({error}); fetch it anew"
+            ) from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{folder}: tensor {name} holds a weight that is not finite")
+    return tensors
+
+
+def dtype_of(tensors: Mapping[str, Tensor]) -> Dtype:
+    """The precision of most of a checkpoint's weights."""
+    sizes: dict[Dtype, int] = {"float32": 0, "bfloat16": 0, "float16": 0}
+    for tensor in tensors.values():
+        name = str(tensor.dtype).removeprefix("torch.")
+        if name in sizes:
+            sizes[name] += tensor.numel()
+    return max(sizes, key=lambda name: sizes[name])
+
+
+def load_upstream(model: ZooModel, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Takes a checkpoint's tensors into the backbone, strictly.
+
+    Raises:
+        CheckpointError: names the tensors that are missing or unexpected, or of another shape.
+    """
+    given = model.upstream_tensors(tensors)
+    prefix = "backbone."
+    for name, first in model.tied_names().items():
+        tied, source = name.removeprefix(prefix), first.removeprefix(prefix)
+        if tied in given and source not in given:
+            given[source] = given[tied]
+        if source in given:
+            given.setdefault(tied, given[source])
+    try:
+        model.backbone.load_state_dict(given, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{folder}: not a whole {model.config.family} checkpoint: {reason[:400]}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Published families of forecasting models, one file each, behind the model interface."""
