@@ -151,7 +151,9 @@ class SundialNet(DecoderNet):
             state = self.model(values)[:, -1]
             noise = self._noise(len(values), samples, generator).to(state)
             pieces.append(self.flow_loss.sample(state, noise)[:, :, :missing].float())
-            values = torch.cat([values, pieces[-1].median(dim=1).values], dim=1)
+            # the lower median, by sorting: `median` has no deterministic form on a GPU
+            middle = pieces[-1].sort(dim=1).values[:, (samples - 1) // 2]
+            values = torch.cat([values, middle], dim=1)
         return torch.cat(pieces, dim=2) * scale[:, None] + mean[:, None]
 
     def _noise(self, windows: int, samples: int, generator: torch.Generator | None) -> Tensor:

@@ -97,6 +97,18 @@ class TestSundial(Contract):
         assert not any("res_blocks" in name for name in model.blocks())
         assert model.tail()[-1] is model.backbone.flow_loss
 
+    def test_a_block_ends_in_a_linear_map_that_adds_to_the_stream(self, model, context):
+        block, inputs, outputs, added = model.all_blocks()[1], [], [], []
+        hooks = [
+            block.norm2.register_forward_hook(lambda _m, given, _out: inputs.append(given[0])),
+            model.output_map(1).register_forward_hook(lambda _m, _in, out: added.append(out)),
+            block.register_forward_hook(lambda _m, _in, out: outputs.append(out)),
+        ]
+        self.mean(model, context)
+        for hook in hooks:
+            hook.remove()
+        assert torch.equal(outputs[0], inputs[0] + added[0])
+
 
 def test_the_keys_are_the_published_ones():
     net = at_published_size(Sundial, {"model_type": "sundial"})
@@ -104,7 +116,7 @@ def test_the_keys_are_the_published_ones():
     assert len(net.model.layers) == 12
     assert len(net.flow_loss.net.res_blocks) == 3
     assert round(sum(p.numel() for p in net.parameters()) / 1e6) == 128
-    assert sum(p.numel() for p in net.model.layers.parameters()) / 12 == 9_441_024
+    assert sum(p.numel() for p in net.model.layers.parameters()) == 12 * 9_442_560
     assert not list(net.buffers())  # a loader cannot leave unset what is not there
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.errors import ParamsError
+from tasks.errors import CheckpointError, ParamsError
 from tasks.models.families import zoo_class
+from tasks.models.upstream import load_upstream
 from tasks.models.zoo.decoder import read_shape
 from tasks.models.zoo.family import ZooModel
 from tasks.models.zoo.time_moe import TimeMoe
@@ -129,6 +130,15 @@ def test_the_loss_is_that_of_the_published_code(change, expected):
     window = fixed_series()[:, : CONTEXT + 1]
     _, loss = net.forecast_and_loss(window[:, :CONTEXT], window, 1)
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_checkpoint_in_bf16_is_taken_whole_or_not_at_all(tmp_path):
+    source, model = tiny().backbone.bfloat16().state_dict(), tiny()
+    load_upstream(model, source, tmp_path)
+    assert all(torch.equal(t.bfloat16(), source[n]) for n, t in model.backbone.state_dict().items())
+    lost = "model.layers.2.ffn_layer.experts.3.up_proj.weight"
+    with pytest.raises(CheckpointError, match=lost):
+        load_upstream(model, {n: t for n, t in source.items() if n != lost}, tmp_path)
 
 
 def test_balanced_routers_cost_least():
