@@ -207,6 +207,10 @@ class ForecastModel(nn.Module, ABC):
         """
         return None
 
+    def run_once(self, context: Float[Tensor, "B context"]) -> None:
+        """One pass of every block over the context, whose states are traced."""
+        self.forecast(context, self.config.horizon)
+
     @torch.no_grad()
     def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:
         """By stack, the states before and after every block of one pass over the context.
@@ -235,7 +239,7 @@ class ForecastModel(nn.Module, ABC):
                     hooks.callback(hook.remove)
                 for block in blocks:
                     hooks.callback(block.register_forward_hook(leaves(place)).remove)
-            self.forecast(context, self.config.horizon)
+            self.run_once(context)
         return [Trace(torch.stack(one), None) for one in states if one]
 
     def embedding_map(self) -> nn.Module | None:
@@ -253,7 +257,7 @@ class ForecastModel(nn.Module, ABC):
 
     def checkpoint_activations(self) -> None:
         """Makes training keep no activations inside blocks. Raises ParamsError where it cannot."""
-        if not hasattr(self.backbone, "gradient_checkpointing_enable"):
+        if not getattr(self.backbone, "supports_gradient_checkpointing", False):
             raise ParamsError(
                 f"training.activation_checkpointing: {self.config.family} cannot do it; set false"
             )

@@ -23,10 +23,11 @@ def zoo_class(family: str) -> type[ZooModel]:
     try:
         return _imported(family)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in {"tasks", "transformers", "torch"}:
+        package = (error.name or "").split(".")[0]
+        if package in {"tasks", "transformers", "torch"}:
             raise
         raise ParamsError(
-            f"family {family!r} needs the package {error.name!r}, which is not installed; "
+            f"family {family!r} needs the package {package!r}, which is not installed; "
             "pip install 'fewlayers[chronos]'"
         ) from error
 

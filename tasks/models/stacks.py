@@ -116,6 +116,16 @@ def first_output(output: Any) -> Tensor:
     return hidden
 
 
+def with_hidden(output: Any, hidden: Tensor) -> Any:
+    """What a block returned, with another residual stream in it."""
+    if isinstance(output, Tensor):
+        return hidden
+    if isinstance(output, (tuple, list)):
+        return type(output)((hidden, *output[1:]))
+    output[next(iter(output.keys()))] = hidden
+    return output
+
+
 @contextmanager
 def skipped(blocks: Sequence[nn.Module], dropped: Sequence[int]) -> Iterator[None]:
     """Skips blocks exactly without rebuilding: each runs, then its input takes its output's place.
@@ -124,13 +134,7 @@ def skipped(blocks: Sequence[nn.Module], dropped: Sequence[int]) -> Iterator[Non
     """
 
     def put_back(_block: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-        hidden = first_input(args, kwargs)
-        if isinstance(output, Tensor):
-            return hidden
-        if isinstance(output, (tuple, list)):
-            return type(output)((hidden, *output[1:]))
-        output[next(iter(output.keys()))] = hidden
-        return output
+        return with_hidden(output, first_input(args, kwargs))
 
     hooks = [blocks[index].register_forward_hook(put_back, with_kwargs=True) for index in dropped]
     try:

@@ -1,5 +1,6 @@
 """Checkpoints as their own libraries write them: config.json and safetensors, also in shards."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from tasks.artifacts.files import read_json
 from tasks.errors import CheckpointError
 from tasks.models.zoo.family import Dtype, ZooModel
 from tasks.sections.models import HubStart
@@ -43,10 +43,19 @@ def checkpoint_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{folder}: no config.json there; name a checkpoint's folder")
-    data = read_json(path)
+    data = _json(path)
     if not isinstance(data, dict):
         raise CheckpointError(f"{path}: must hold an object; got {type(data).__name__}")
     return data
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not valid JSON ({error}); fetch the checkpoint anew"
+        ) from error
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
@@ -64,7 +73,7 @@ def checkpoint_files(folder: Path) -> list[Path]:
                 "refused; convert the checkpoint with save_pretrained"
             )
         return files
-    data = read_json(index)
+    data = _json(index)
     names = data.get("weight_map") if isinstance(data, dict) else None
     if not isinstance(names, dict) or not names:
         raise CheckpointError(f"{index}: names no shards (weight_map); fetch the checkpoint anew")
@@ -111,16 +120,12 @@ def load_upstream(model: ZooModel, tensors: Mapping[str, Tensor], folder: Path) 
     """Takes a checkpoint's tensors into the backbone, strictly.
 
     Raises:
-        CheckpointError: names the tensors that are missing or unexpected, or of another shape.
+        CheckpointError: names the tensors that are missing or unexpected, of another shape, or
+            different where the model has one weight under several names.
     """
     given = model.upstream_tensors(tensors)
-    prefix = "backbone."
-    for name, first in model.tied_names().items():
-        tied, source = name.removeprefix(prefix), first.removeprefix(prefix)
-        if tied in given and source not in given:
-            given[source] = given[tied]
-        if source in given:
-            given.setdefault(tied, given[source])
+    for tied, first in model.tied_names().items():
+        _tie(given, tied.removeprefix("backbone."), first.removeprefix("backbone."), folder)
     try:
         model.backbone.load_state_dict(given, strict=True)
     except RuntimeError as error:
@@ -128,3 +133,14 @@ def load_upstream(model: ZooModel, tensors: Mapping[str, Tensor], folder: Path) 
         raise CheckpointError(
             f"{folder}: not a whole {model.config.family} checkpoint: {reason[:400]}"
         ) from error
+
+
+def _tie(given: dict[str, Tensor], tied: str, first: str, folder: Path) -> None:
+    """Fills in the one of two names that is not given."""
+    if tied in given and not torch.equal(given.setdefault(first, given[tied]), given[tied]):
+        raise CheckpointError(
+            f"{folder}: {tied} and {first} are one weight of this family but differ; "
+            "fetch the checkpoint anew"
+        )
+    if first in given:
+        given.setdefault(tied, given[first])

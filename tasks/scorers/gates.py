@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tasks.models.base import ForecastModel
-from tasks.models.stacks import first_input
+from tasks.models.stacks import first_input, first_output, with_hidden
 from tasks.scorers.gradients import forecast_error
 from tasks.sections.scoring import Gate
 
@@ -81,9 +81,6 @@ def gated(blocks: Sequence[nn.Module], gates: Float[Tensor, " blocks"]) -> Itera
 def _gating(gate: Tensor) -> Callable[..., Any]:
     def mix(_block: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         before = first_input(args, kwargs)
-        if isinstance(output, Tensor):
-            return before + gate * (output - before)
-        after, *rest = output
-        return type(output)((before + gate * (after - before), *rest))
+        return with_hidden(output, before + gate * (first_output(output) - before))
 
     return mix

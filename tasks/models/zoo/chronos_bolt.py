@@ -17,7 +17,7 @@ from tasks.errors import ParamsError
 from tasks.models.interface import Forecast, Outputs
 from tasks.models.stacks import Stack
 from tasks.models.zoo.family import ZooModel, outputs_on_data_scale
-from tasks.models.zoo.t5 import T5_STACKS, count_t5_blocks
+from tasks.models.zoo.t5 import T5_STACKS, complete_t5, count_t5_blocks
 
 
 class ChronosBolt(ZooModel):
@@ -28,9 +28,7 @@ class ChronosBolt(ZooModel):
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The library's config with its defaults filled in, as config.json of a checkpoint."""
-        whole: dict[str, Any] = T5Config.from_dict(data).to_dict()
-        whole.pop("transformers_version", None)
-        return whole | {
+        return complete_t5(data) | {
             "architectures": ["ChronosBoltModelForForecasting"],
             "chronos_pipeline_class": "ChronosBoltPipeline",
         }

@@ -7,6 +7,8 @@ others (Raffel et al. 2020); a pruned stack's new first block has to carry it.
 from collections.abc import Mapping
 from typing import Any
 
+from transformers import T5Config
+
 from tasks.models.stacks import Stack
 
 BIAS = ("relative_attention_bias",)
@@ -23,6 +25,13 @@ DECODER = Stack(
     carried=BIAS,
 )
 T5_STACKS = (ENCODER, DECODER)
+
+
+def complete_t5(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A T5 config with its defaults filled in."""
+    whole: dict[str, Any] = T5Config.from_dict(dict(data)).to_dict()
+    whole.pop("transformers_version", None)
+    return whole
 
 
 def count_t5_blocks(data: Mapping[str, Any]) -> int:

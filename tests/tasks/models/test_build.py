@@ -1,17 +1,20 @@
 """Where the first weights of a model entry come from."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3Model
 
-from tasks.errors import CheckpointError
+from tasks.errors import CheckpointError, ParamsError
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
 from tasks.params import load_params
 from tasks.sections.data import Windows
 from tasks.sections.models import ModelEntry, Scale
+from tasks.sections.zoo import ZooEntry
+from tests.tasks.models.zoo.tiny_bolt import SHAPE, folder_entry, save_as_library
 from tests.tiny import tiny_model
 
 WINDOWS = Windows(context=64, horizon=16)
@@ -133,3 +136,58 @@ def test_qwen3_scales_have_the_papers_sizes(scale, in_blocks):
     with torch.device("meta"):
         model = build(entry({"kind": "random"}, family="tsfm"), load_params().scales[scale])
     assert model.parameter_counts()["blocks"] / 1e6 == pytest.approx(in_blocks, rel=0.01)
+
+
+def published(model_entry: ZooEntry, folder: Path = Path()):
+    return build_model(model_entry, None, WINDOWS, seed=0, pretrained=folder)
+
+
+def test_a_published_model_comes_from_a_folder_that_its_library_saved(tmp_path):
+    pytest.importorskip("chronos")
+    module = save_as_library(tmp_path)
+    model, hashes = published(folder_entry(tmp_path))
+    assert (model.config.family, model.config.origin) == ("chronos_bolt", str(tmp_path))
+    assert (model.config.context, model.config.horizon) == (64, 16)
+    assert model.kept == (0, 1, 2, 3, 4)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(model.backbone.state_dict()[name], tensor), name
+    content = (tmp_path / "model.safetensors").read_bytes()
+    assert hashes == {"model.safetensors": hashlib.sha256(content).hexdigest()}
+
+
+def test_a_saved_backbone_is_a_checkpoint_to_start_from_again(tmp_path):
+    pytest.importorskip("chronos")
+    save_as_library(tmp_path / "first")
+    smaller = published(folder_entry(tmp_path / "first"))[0].with_blocks([1, 2, 4])
+    smaller.save(tmp_path / "pruned")
+    again, _ = published(folder_entry(tmp_path / "pruned/backbone"))
+    assert again.stack_sizes == [2, 1]
+    for name, tensor in smaller.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def test_a_published_model_may_start_at_random_or_from_another_entry(tmp_path):
+    pytest.importorskip("chronos")
+    fields = {"family": "chronos_bolt", "shape": SHAPE, "start": {"kind": "random"}}
+    entries = [ZooEntry.model_validate(fields) for _ in range(2)]
+    first, again = (published(one)[0] for one in entries)
+    assert published(entries[0])[1] == {}
+    assert torch.equal(first.backbone.shared.weight, again.backbone.shared.weight)
+    first.save(tmp_path / "base")
+    tuned = {"family": "chronos_bolt", "start": {"kind": "pretrained", "model": "base"}}
+    model, hashes = published(ZooEntry.model_validate(tuned), tmp_path)
+    assert torch.equal(model.backbone.shared.weight, first.backbone.shared.weight)
+    assert list(hashes) == ["model.safetensors"]
+
+
+def test_an_option_that_a_family_does_not_have_is_refused(tmp_path):
+    pytest.importorskip("chronos")
+    save_as_library(tmp_path)
+    with pytest.raises(ParamsError, match="this family has no option 'samples'"):
+        published(folder_entry(tmp_path, options={"samples": 3}))
+
+
+def test_a_folder_of_another_family_is_refused(gpt2_folder):
+    pytest.importorskip("chronos")
+    with pytest.raises(ParamsError, match="chronos_bolt needs `chronos_config`"):
+        published(folder_entry(gpt2_folder))
