@@ -18,7 +18,7 @@ from tasks.models.interface import Forecast, LossSpec, Outputs, Trace, loss_betw
 from tasks.models.normalise import fit_length
 from tasks.models.stacks import Stack
 from tasks.models.zoo.family import Dtype, ZooConfig, ZooModel, outputs_on_data_scale
-from tasks.models.zoo.gaps import fill_gaps
+from tasks.models.zoo.gaps import filled
 from tasks.models.zoo.library import build_model, complete_config
 from tasks.sections.data import Windows
 
@@ -96,9 +96,8 @@ class PatchTst(ZooModel):
     def _block(self, context: Float[Tensor, "B context"]) -> Float[Tensor, "B steps"]:
         context = fit_length(context, self.backbone.config.context_length)
         # the library centres a missing 0 like a value, so that gaps need values of the series
-        values, _ = fill_gaps(context)
         found: Tensor = self.backbone(
-            past_values=values[..., None],
+            past_values=filled(context)[..., None],
             past_observed_mask=torch.isfinite(context)[..., None],
         ).prediction_outputs
         return found[..., 0]

@@ -16,7 +16,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from tasks.models.interface import Forecast, Outputs
 from tasks.models.normalise import normalise
 from tasks.models.zoo.family import ZooModel, outputs_on_data_scale
-from tasks.models.zoo.gaps import fill_gaps
+from tasks.models.zoo.gaps import filled, first_observed
 from tasks.models.zoo.library import build_model, complete_config
 
 
@@ -69,8 +69,9 @@ class TimesFm(ZooModel):
     def _block(self, context: Float[Tensor, "B context"]) -> Float[Tensor, "B steps columns"]:
         config = self.backbone.config
         patch = config.patch_length
-        values, first = fill_gaps(context[:, -(config.context_length // patch * patch) :])
-        series = [row[start:] for row, start in zip(values, first.tolist(), strict=True)]
+        context = context[:, -(config.context_length // patch * patch) :]
+        starts = first_observed(context).tolist()
+        series = [row[start:] for row, start in zip(filled(context), starts, strict=True)]
         patches = -(-max(len(row) for row in series) // patch)
         return self._run(series, patches * patch)
 
