@@ -122,5 +122,5 @@ class PatchTst(ZooModel):
         return Forecast(torch.cat(pieces, dim=1)[:, :horizon])
 
     def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:
-        """By stack, the states before and after every block, of the only channel."""
-        return [Trace(one.hidden[:, :, 0], None) for one in super().trace(context)]
+        """By stack, the states before and after every block; the patches of the only channel."""
+        return [Trace(one.hidden.flatten(2, -2), None) for one in super().trace(context)]

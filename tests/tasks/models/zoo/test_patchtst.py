@@ -12,7 +12,7 @@ from tasks.models.zoo.family import ZooModel
 from tasks.sections.data import Windows
 from tasks.training.seam import repair_seams
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
-from tests.tasks.models.zoo.reading import read_whole
+from tests.tasks.models.zoo.reading import imported, read_whole
 
 SHAPE = {
     "num_hidden_layers": 4, "d_model": 16, "num_attention_heads": 4, "ffn_dim": 32,
@@ -145,3 +145,13 @@ class TestSeams:
 
     def test_no_linear_map_makes_the_first_states_where_a_class_token_leads(self):
         assert tiny(use_cls_token=True).embedding_map() is None
+
+
+def test_a_checkpoint_is_imported_with_its_weights(tmp_path):
+    model, context = tiny(num_input_channels=3), windows()[:, :CONTEXT]
+    model.save(tmp_path)
+    found = imported("patchtst", tmp_path / "backbone", Windows(context=CONTEXT, horizon=HORIZON))
+    with torch.no_grad():
+        expected = model.forecast(context, HORIZON).mean
+        assert torch.equal(found.forecast(context, HORIZON).mean, expected)
+    assert found.library_config() == model.library_config()

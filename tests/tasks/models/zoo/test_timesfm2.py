@@ -12,7 +12,7 @@ from tasks.models.zoo.family import ZooModel
 from tasks.sections.data import Windows
 from tasks.training.seam import repair_seams
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
-from tests.tasks.models.zoo.reading import read_whole
+from tests.tasks.models.zoo.reading import imported, read_whole
 
 BLOCK = 24  # steps per call, more than HORIZON and no multiple of it
 SHAPE = {
@@ -157,3 +157,13 @@ class TestConfig:
     def test_a_checkpoint_of_another_family_is_refused(self):
         with pytest.raises(CheckpointError, match="model_type must be 'timesfm', got 'patchtst'"):
             tiny({**SHAPE, "model_type": "patchtst"})
+
+
+def test_a_checkpoint_is_imported_with_its_weights(tmp_path):
+    model, context = tiny(), windows()[:, :CONTEXT]
+    model.save(tmp_path)
+    found = imported("timesfm2", tmp_path / "backbone", Windows(context=CONTEXT, horizon=HORIZON))
+    with torch.no_grad():
+        expected = model.forecast(context, HORIZON).mean
+        assert torch.equal(found.forecast(context, HORIZON).mean, expected)
+    assert found.library_config() == model.library_config()

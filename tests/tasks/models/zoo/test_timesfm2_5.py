@@ -9,7 +9,7 @@ from tasks.models.families import zoo_class
 from tasks.models.zoo.family import ZooModel
 from tasks.sections.data import Windows
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
-from tests.tasks.models.zoo.reading import read_whole
+from tests.tasks.models.zoo.reading import imported, read_whole
 
 BLOCK = 24
 SHAPE = {
@@ -138,3 +138,13 @@ def test_activation_checkpointing_is_refused_where_the_library_has_none():
 
     with pytest.raises(ParamsError, match="activation_checkpointing: timesfm2_5 cannot"):
         tiny().checkpoint_activations()
+
+
+def test_a_checkpoint_is_imported_with_its_weights(tmp_path):
+    model, context = tiny(), windows()[:, :CONTEXT]
+    model.save(tmp_path)
+    found = imported("timesfm2_5", tmp_path / "backbone", Windows(context=CONTEXT, horizon=HORIZON))
+    with torch.no_grad():
+        expected = model.forecast(context, HORIZON).mean
+        assert torch.equal(found.forecast(context, HORIZON).mean, expected)
+    assert found.library_config() == model.library_config()
