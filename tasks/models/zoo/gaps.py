@@ -1,7 +1,7 @@
 """Missing values filled in, for models that take none."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -23,3 +23,8 @@ def filled(context: Float[Tensor, "B context"]) -> Float[Tensor, "B context"]:
     right = torch.where(after == length, left, right)
     share = (place - before) / (after - before).clamp(min=1)
     return torch.where(observed, values, left + (right - left) * share.to(values.dtype))
+
+
+def first_observed(context: Float[Tensor, "B context"]) -> Int[Tensor, "B"]:
+    """The place of the first observed value; 0 in a row without any."""
+    return torch.isfinite(context).int().argmax(1)
