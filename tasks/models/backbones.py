@@ -96,7 +96,8 @@ def backbone_config(backbone: BackboneName, scale: Scale, num_tokens: int) -> di
             eos_token_id=0,
         )
     else:
-        config = CONFIGS[backbone](
+        kind: Any = CONFIGS[backbone]
+        config = kind(
             vocab_size=1,
             hidden_size=scale.width,
             intermediate_size=scale.mlp_width or 8 * round(scale.width / 3),
