@@ -214,7 +214,7 @@ class ForecastModel(nn.Module, ABC):
     def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:
         """By stack, the states before and after every block of one pass over the context.
 
-        A stack without blocks has none and is left out.
+        A stack without blocks is left out. Channels and patches of a batch are all tokens.
         """
         sizes = self.stack_sizes
         states: list[list[Tensor]] = [[] for _ in sizes]
@@ -239,7 +239,8 @@ class ForecastModel(nn.Module, ABC):
                 for block in blocks:
                     hooks.callback(block.register_forward_hook(leaves(place)).remove)
             self.forecast(context, self.config.horizon)
-        return [Trace(torch.stack(one), None) for one in states if one]
+        flat = [[state.reshape(len(state), -1, state.shape[-1]) for state in one] for one in states]
+        return [Trace(torch.stack(one), None) for one in flat if one]
 
     def embedding_map(self) -> nn.Module | None:
         """The linear map whose output is the first stack's h_0; None where there is none alone."""
@@ -256,7 +257,8 @@ class ForecastModel(nn.Module, ABC):
 
     def checkpoint_activations(self) -> None:
         """Makes training keep no activations inside blocks. Raises ParamsError where it cannot."""
-        if not hasattr(self.backbone, "gradient_checkpointing_enable"):
+        can = getattr(self.backbone, "supports_gradient_checkpointing", True)  # of transformers
+        if not can or not hasattr(self.backbone, "gradient_checkpointing_enable"):
             raise ParamsError(
                 f"training.activation_checkpointing: {self.config.family} cannot do it; set false"
             )

@@ -30,6 +30,7 @@ from tasks.models.backbones import STACKS, backbone_width, build_backbone
 from tasks.models.base import ForecastModel, ModelConfig
 from tasks.models.interface import Forecast, Outputs, Trace
 from tasks.models.normalise import fit_length, normalise
+from tasks.models.rolling import rolled
 from tasks.models.stacks import BlockKind, check_keep, config_follows, first_input, first_output
 from tasks.models.walk import Walk, record_steps
 
@@ -178,12 +179,8 @@ class NativeModel(ForecastModel):
         A longer context is cut to the model's from the left, a shorter one padded as missing; a
         horizon beyond what one pass forecasts is rolled, each forecast appended to the context.
         """
-        pieces: list[Tensor] = []
-        while sum(piece.shape[1] for piece in pieces) < horizon:
-            context = fit_length(context, self.config.context)
-            pieces.append(self._forecast_once(context))
-            context = torch.cat([context, pieces[-1]], dim=1)
-        return Forecast(torch.cat(pieces, dim=1)[:, :horizon])
+        length = self.config.context
+        return Forecast(rolled(self._forecast_once, context, length=length, horizon=horizon))
 
     def walk(self, context: Float[Tensor, "B context"]) -> Walk:
         """A batch before its first block, to go through the blocks one at a time.

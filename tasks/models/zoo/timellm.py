@@ -24,6 +24,7 @@ from tasks.errors import ParamsError
 from tasks.models.backbones import CONFIGS, STACKS, BackboneName, build_backbone
 from tasks.models.interface import Forecast, Outputs
 from tasks.models.normalise import fit_length, normalise
+from tasks.models.rolling import rolled
 from tasks.models.walk import Walk, record_steps
 from tasks.models.zoo.family import ZooConfig, ZooModel, outputs_on_data_scale
 from tasks.models.zoo.library_config import complete_config
@@ -187,12 +188,8 @@ class TimeLlm(ZooModel):
 
         A longer horizon than the model's is rolled, each forecast appended to the context.
         """
-        pieces: list[Tensor] = []
-        while sum(piece.shape[1] for piece in pieces) < horizon:
-            context = fit_length(context, self.config.context)
-            pieces.append(self._forecast_once(context))
-            context = torch.cat([context, pieces[-1]], dim=1)
-        return Forecast(torch.cat(pieces, dim=1)[:, :horizon])
+        length = self.config.context
+        return Forecast(rolled(self._forecast_once, context, length=length, horizon=horizon))
 
     def walk(self, context: Float[Tensor, "B context"]) -> Walk:
         """A batch before its first block, to go through the blocks one at a time."""

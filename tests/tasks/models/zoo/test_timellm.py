@@ -20,12 +20,14 @@ from transformers import (
 from tasks.errors import CheckpointError, ParamsError
 from tasks.masks.trie import forecasts
 from tasks.models.build import build_model
+from tasks.models.interface import LossSpec, task_loss
 from tasks.models.registry import load_model
 from tasks.models.zoo.family import ZooModel
 from tasks.models.zoo.timellm import TimeLlm
 from tasks.scorers.gradients import requiring_gradients
 from tasks.sections.data import Windows
 from tasks.sections.zoo import ZooEntry
+from tasks.training.parts import frozen_names
 from tasks.training.seam import repair_seams
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
 
@@ -170,6 +172,23 @@ def test_seams_are_repaired_behind_a_block_and_before_the_first_without_a_prompt
 def test_a_rival_with_random_weights_trains_its_language_model():
     rival = tiny().with_random_weights(seed=1)
     assert all(parameter.requires_grad for parameter in rival.parameters())
+
+
+@pytest.mark.parametrize("shape", [GPT2, LLAMA, QWEN3])
+def test_activation_checkpointing_changes_no_gradient(shape):
+    plain, saving = tiny(shape, dropout=0.0).train(), tiny(shape, dropout=0.0).train()
+    saving.checkpoint_activations()
+    for model in (plain, saving):
+        task_loss(model.outputs(windows()), LossSpec()).backward()
+    for (name, one), other in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None) == name.startswith("backbone."), name
+        if one.grad is not None:
+            torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_healing_the_kept_blocks_of_a_frozen_model_trains_what_there_is():
+    assert frozen_names(tiny(), "kept_blocks") == frozenset()
+    assert "head.weight" not in frozen_names(tiny(), "head_and_last")
 
 
 def entry(folder: Path, **options: object) -> ZooEntry:
