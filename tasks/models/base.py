@@ -25,6 +25,7 @@ from tasks.models.stacks import (
     BlockKind,
     Stack,
     check_keep,
+    config_follows,
     first_input,
     first_output,
     keep_config,
@@ -189,6 +190,8 @@ class ForecastModel(nn.Module, ABC):
                 if stack.carried and len(blocks) and 0 not in numbers:
                     run = [0, *run]  # it makes what the others need, and changes nothing itself
                     undo.enter_context(skipped(list(blocks), [0]))
+                if stack.per_layer:
+                    undo.enter_context(config_follows(self.backbone.config, stack, run))
                 undo.callback(self._set_modules_of, stack, blocks)
                 self._set_modules_of(stack, nn.ModuleList(blocks[number] for number in run))
             yield
@@ -215,7 +218,7 @@ class ForecastModel(nn.Module, ABC):
     def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:
         """By stack, the states before and after every block of one pass over the context.
 
-        A stack without blocks has none and is left out.
+        A stack without blocks is left out. Channels and patches of a batch are all tokens.
         """
         sizes = self.stack_sizes
         states: list[list[Tensor]] = [[] for _ in sizes]
@@ -240,7 +243,8 @@ class ForecastModel(nn.Module, ABC):
                 for block in blocks:
                     hooks.callback(block.register_forward_hook(leaves(place)).remove)
             self.run_once(context)
-        return [Trace(torch.stack(one), None) for one in states if one]
+        flat = [[state.reshape(len(state), -1, state.shape[-1]) for state in one] for one in states]
+        return [Trace(torch.stack(one), None) for one in flat if one]
 
     def embedding_map(self) -> nn.Module | None:
         """The linear map whose output is the first stack's h_0; None where there is none alone."""

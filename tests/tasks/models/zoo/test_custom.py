@@ -1,0 +1,467 @@
+"""Any transformers model: its stacks are found or named, its functions are the workspace's."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import PatchTSMixerConfig, PatchTSMixerForPrediction
+
+from tasks.errors import CheckpointError, ParamsError
+from tasks.models.backbones import STACKS
+from tasks.models.build import build_model
+from tasks.models.registry import load_model
+from tasks.models.stacks import Stack
+from tasks.models.zoo.custom import Custom
+from tasks.models.zoo.discovery import alike_lists, depth_of, find_stacks
+from tasks.models.zoo.family import ZooModel
+from tasks.models.zoo.t5 import T5_STACKS
+from tasks.models.zoo.workspace_code import workspace_function
+from tasks.sections.data import Windows
+from tasks.sections.zoo import ZooEntry
+from tasks.training.parts import frozen_names
+from tests import ROOT
+from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
+
+FUNCTIONS = "tests.tasks.models.zoo.custom_functions"
+WINDOWS = Windows(context=CONTEXT, horizon=HORIZON)
+MIXER = {
+    "context_length": CONTEXT, "prediction_length": HORIZON, "patch_length": 8, "patch_stride": 8,
+    "d_model": 16, "num_layers": 4, "dropout": 0.0, "head_dropout": 0.0, "init_std": 0.2,
+    "use_positional_encoding": False, "loss": "mse",
+}  # fmt: skip
+MIXER_OPTIONS = {
+    "model": "PatchTSMixerForPrediction",
+    "forecast": f"{FUNCTIONS}:mixer_forecast",
+    "loss": f"{FUNCTIONS}:mixer_loss",
+}
+TRANSFORMER = {
+    "context_length": CONTEXT - 2, "prediction_length": HORIZON, "lags_sequence": [1, 2],
+    "num_time_features": 1, "d_model": 16, "encoder_layers": 3, "decoder_layers": 2,
+    "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0, "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0,
+    "init_std": 0.3,
+}  # fmt: skip
+TRANSFORMER_OPTIONS = {
+    "model": "TimeSeriesTransformerForPrediction",
+    "forecast": f"{FUNCTIONS}:transformer_forecast",
+    "loss": f"{FUNCTIONS}:transformer_loss",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _in_the_workspace():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        yield
+
+
+def tiny(shape: dict = MIXER, options: dict = MIXER_OPTIONS, **changes: object) -> Custom:
+    torch.manual_seed(0)
+    model = Custom.create(
+        shape,
+        WINDOWS,
+        family="custom",
+        origin="random initialisation",
+        options=options | changes,
+    )
+    return model.eval()
+
+
+class CustomContract(Contract):
+    SHAPE: dict
+    OPTIONS: dict
+
+    def build(self) -> ZooModel:
+        return tiny(self.SHAPE, self.OPTIONS)
+
+    def upstream_forecast(self, folder: Path, context: Tensor, horizon: int) -> Tensor:
+        kind = getattr(transformers, self.OPTIONS["model"])
+        module, info = kind.from_pretrained(folder, output_loading_info=True)
+        assert {key: value for key, value in info.items() if value} == {}
+        forecast = workspace_function(self.OPTIONS["forecast"], "forecast")
+        with torch.no_grad():
+            return forecast(module.eval(), context, horizon)
+
+
+class TestPatchTsMixer(CustomContract):
+    SHAPE, OPTIONS = MIXER, MIXER_OPTIONS
+
+
+class TestTimeSeriesTransformer(CustomContract):
+    """An encoder and a decoder."""
+
+    SHAPE, OPTIONS = TRANSFORMER, TRANSFORMER_OPTIONS
+
+
+def test_both_stacks_of_an_encoder_and_a_decoder_are_found():
+    model = tiny(TRANSFORMER, TRANSFORMER_OPTIONS)
+    assert [(stack.path, stack.depth) for stack in model.stacks] == TWO_STACKS
+    assert model.kept == (0, 1, 2, 3, 4)
+
+
+TEXT = {
+    "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1,
+    "intermediate_size": 32, "vocab_size": 20,
+}  # fmt: skip
+T5 = {
+    "d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2,
+    "vocab_size": 20,
+}  # fmt: skip
+PATCH = {"context_length": 64, "patch_length": 8, "d_model": 16, "num_hidden_layers": 3}
+TIMESFM = {
+    "num_hidden_layers": 3, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2,
+    "head_dim": 8,
+}  # fmt: skip
+TWO_STACKS = [
+    ("model.encoder.layers", "encoder_layers"),
+    ("model.decoder.layers", "decoder_layers"),
+]
+GPT2 = {"n_embd": 16, "n_layer": 3, "n_head": 2, "vocab_size": 20}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("GPT2Model", GPT2, [("h", "n_layer")]),
+        ("GPT2LMHeadModel", GPT2, [("transformer.h", "n_layer")]),
+        ("LlamaModel", TEXT, [("layers", "num_hidden_layers")]),
+        ("Qwen3ForCausalLM", TEXT, [("model.layers", "num_hidden_layers")]),
+        ("T5EncoderModel", T5, [("encoder.block", "num_layers")]),
+        (
+            "T5ForConditionalGeneration",
+            T5,
+            [("encoder.block", "num_layers"), ("decoder.block", "num_decoder_layers")],
+        ),
+        ("PatchTSTForPrediction", PATCH, [("model.encoder.layers", "num_hidden_layers")]),
+        ("TimesFmModelForPrediction", TIMESFM, [("decoder.layers", "num_hidden_layers")]),
+        (
+            "InformerForPrediction",
+            TRANSFORMER | {"encoder_layers": 4, "distil": False},
+            TWO_STACKS,
+        ),
+        (
+            "AutoformerForPrediction",
+            TRANSFORMER | {"encoder_layers": 4},
+            TWO_STACKS,
+        ),
+        (
+            "MixtralModel",  # every block holds a list of experts
+            TEXT | {"num_local_experts": 3},
+            [("layers", "num_hidden_layers")],
+        ),
+    ],
+)
+def test_the_stacks_of_known_models_are_found(name, shape, expected):
+    whole = Custom.complete(shape | {"architectures": [name]})
+    found = find_stacks(Custom.build_backbone, whole, name)
+    assert [(stack.path, stack.depth) for stack in found] == expected
+    for stack in found:
+        count = len(Custom.build_backbone(whole).get_submodule(stack.path))
+        assert depth_of(whole, stack) == count
+
+
+def test_a_stack_is_refused_whose_layers_have_tensors_outside_it():
+    """Informer's encoder has a convolution behind each block but the last, in a list of its own."""
+    whole = Custom.complete(TRANSFORMER | {"architectures": ["InformerForPrediction"]})
+    with pytest.raises(ParamsError, match=r"encoder\.layers \(3 blocks, .* depth in no field\)"):
+        find_stacks(Custom.build_backbone, whole, "InformerForPrediction")
+
+
+def test_what_is_found_agrees_with_what_the_families_say():
+    def found(name: str, shape: dict) -> tuple[Stack, ...]:
+        whole = Custom.complete(shape | {"architectures": [name]})
+        return find_stacks(Custom.build_backbone, whole, name)
+
+    shapes = {
+        "gpt2": ("GPT2Model", GPT2),
+        "llama": ("LlamaModel", TEXT),
+        "qwen3": ("Qwen3Model", TEXT),
+    }
+    for backbone, (name, shape) in shapes.items():
+        (stack,), said = found(name, shape), STACKS[backbone]
+        assert (stack.path, stack.depth, stack.per_layer) == (said.path, said.depth, said.per_layer)
+    for stack, said in zip(found("T5ForConditionalGeneration", T5), T5_STACKS, strict=True):
+        assert (stack.path, stack.depth) == (said.path, said.depth)
+        assert stack.carried == ("layer.0.SelfAttention.relative_attention_bias.weight",)
+
+
+def test_the_position_bias_of_a_t5_moves_to_the_new_first_block():
+    stacks = [{"path": "encoder.block", "depth": "num_layers"}]
+    model = tiny(
+        T5, {"model": "T5EncoderModel", "forecast": MIXER_OPTIONS["forecast"]}, stacks=stacks
+    )
+    bias = "layer.0.SelfAttention.relative_attention_bias.weight"
+    smaller = model.with_blocks([1, 2])
+    assert torch.equal(
+        smaller.backbone.encoder.block[0].state_dict()[bias],
+        model.backbone.encoder.block[0].state_dict()[bias],
+    )
+
+
+class Decoyed(nn.Module):
+    """A stack, a decoy with a depth field of its own, and a list of linear maps."""
+
+    def __init__(self, data):
+        super().__init__()
+
+        def block(width: int) -> nn.Module:
+            return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
+
+        self.layers = nn.ModuleList(block(8) for _ in range(data["depth"]))
+        self.loss = nn.ModuleList(block(data["loss_width"]) for _ in range(data["loss_depth"]))
+        self.heads = nn.ModuleList(nn.Linear(8, 80) for _ in range(4))
+
+
+@pytest.mark.parametrize(("width", "is_clear"), [(8, False), (20, False), (2, True)])
+def test_a_decoy_is_told_apart_by_its_size_or_asked_about(width, is_clear):
+    data = {"depth": 3, "loss_depth": 2, "loss_width": width, "heads": 3}
+    if is_clear:
+        (stack,) = find_stacks(Decoyed, data, "Decoyed")
+        assert (stack.path, stack.depth) == ("layers", "depth")
+        return
+    with pytest.raises(ParamsError) as caught:
+        find_stacks(Decoyed, data, "Decoyed")
+    message = str(caught.value)
+    assert "layers (3 blocks, 264 parameters, depth depth)" in message
+    assert "loss (2 blocks, " in message
+    assert "heads" not in message
+    assert "options: {stacks: [{path: " in message
+    assert "\n" not in message
+
+
+def test_a_field_with_the_same_number_is_not_taken_for_the_depth():
+    data = {"heads": 3, "depth": 3, "loss_depth": 2, "loss_width": 2, "inner": {"width": 3}}
+    (stack,) = find_stacks(Decoyed, data, "Decoyed")
+    assert stack.depth == "depth"
+
+
+class Fixed(nn.Module):
+    """Blocks whose number no config field says."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(4, 4)) for _ in range(3))
+
+
+def test_a_depth_that_no_field_says_is_asked_for():
+    with pytest.raises(
+        ParamsError, match=r"layers \(3 blocks, .* depth in no field\).*CONFIG_FIELD"
+    ):
+        find_stacks(Fixed, {"depth": 3}, "Fixed")
+
+
+def test_a_model_without_blocks_is_one_clear_line():
+    with pytest.raises(ParamsError, match="Linear has no list of alike blocks; name it: options:"):
+        find_stacks(lambda _data: nn.Linear(2, 2), {}, "Linear")
+
+
+def test_lists_inside_blocks_and_lists_with_holes_are_no_stacks():
+    blocks = [
+        nn.ModuleDict({"experts": nn.ModuleList(nn.Sequential(nn.Linear(9, 9)) for _ in range(4))})
+        for _ in range(2)
+    ]
+    model = nn.ModuleDict(
+        {"layers": nn.ModuleList(blocks), "holes": nn.ModuleList([nn.ReLU(), None])}
+    )
+    assert [one.path for one in alike_lists(model)] == ["layers"]
+
+
+def test_a_model_that_reads_values_while_it_is_built_is_found_too():
+    def build(data):
+        rates = [rate.item() for rate in torch.linspace(0, 1, data["depth"])]
+        model = nn.Module()
+        model.layers = nn.ModuleList(nn.Sequential(nn.Linear(2, 2)) for _ in rates)
+        return model
+
+    before = torch.get_rng_state()
+    (stack,) = find_stacks(build, {"depth": 3}, "Reading")
+    assert stack.depth == "depth"
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("stack", "message"),
+    [
+        (
+            {"path": "model.encoder", "depth": "num_layers"},
+            r"stacks.0.path: PatchTSMixerForPrediction has no ModuleList 'model.encoder'; lists of "
+            r"alike blocks: model.encoder.mlp_mixer_encoder.mixers",
+        ),
+        (
+            {"path": "model.encoder.mlp_mixer_encoder.mixers", "depth": "d_model"},
+            r"stacks.0.depth: must be the config field with the 4 blocks of .*; got 'd_model', "
+            r"which holds 16; fields with that number: expansion_factor, num_layers",
+        ),
+        (
+            {"path": "model.encoder.mlp_mixer_encoder.mixers", "depth": "layers"},
+            r"got 'layers', which holds None",
+        ),
+        (
+            {"path": "model.encoder.mlp_mixer_encoder.mixers", "depth": "expansion_factor"},
+            r"with fewer blocks, by expansion_factor, is not the same model",
+        ),
+        ({"depth": "num_layers"}, "options.stacks.0.path is missing; add it"),
+        ({"path": "a", "depth": "b", "kind": "c"}, "there is no options.stacks.0.kind; options:"),
+    ],
+)
+def test_named_stacks_that_do_not_fit_are_one_clear_line(stack, message):
+    shape = MIXER | {"expansion_factor": 4}
+    with pytest.raises(ParamsError, match=message) as caught:
+        tiny(shape, stacks=[stack])
+    assert "\n" not in str(caught.value)
+
+
+def test_named_stacks_are_taken_and_kept():
+    stack = {"path": "model.encoder.mlp_mixer_encoder.mixers", "depth": "num_layers"}
+    assert tiny(stacks=[stack]).stacks == tiny().stacks
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"forecast": None}, "options.forecast: Input should be a valid string; got None"),
+        ({"forecasts": "a:b"}, "there is no options.forecasts; options: model, forecast, loss"),
+        ({"model": "PatchTSMixerForForecast"}, "did you mean PatchTSMixerFor"),
+        (
+            {"model": "PatchTSMixerConfig"},
+            "must be a model class of .*; got 'PatchTS",
+        ),
+        ({"forecast": "os.system"}, "options.forecast must be package.module:function; got 'os.sy"),
+        ({"forecast": "os:system"}, "options.forecast: the workspace has no file os.py; write"),
+        (
+            {"loss": "nowhere.at_all:loss"},
+            "options.loss: the workspace has no file nowhere/at_all.py",
+        ),
+        ({"forecast": f"{FUNCTIONS}:fore"}, "custom_functions.py has no function 'fore'; write it"),
+        ({"forecast": f"{FUNCTIONS}:NOT_A_FUNCTION"}, "has no function 'NOT_A_FUNCTION'"),
+    ],
+)
+def test_wrong_options_are_one_clear_line(options, message):
+    with pytest.raises(ParamsError, match=message) as caught:
+        tiny(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_must_be_named_where_the_checkpoint_does_not():
+    with pytest.raises(ParamsError, match=r"options\.model must be .*; got None"):
+        tiny(model=None)
+
+
+def test_a_shape_that_transformers_refuses_is_one_clear_line():
+    with pytest.raises(ParamsError, match="custom: transformers' PatchTSMixerConfig refuses"):
+        tiny(MIXER | {"d_model": "wide"})
+
+
+@pytest.mark.parametrize(
+    ("option", "function", "message"),
+    [
+        (
+            "forecast",
+            "wrong_shape",
+            r"a tensor \[B, horizon\], here \(4, 16\); got \(4, 15",
+        ),
+        ("forecast", "no_tensor", r"must return a tensor .*; got list"),
+        ("loss", "no_tensor", "must return a tensor without dimensions; got list"),
+        ("loss", "loss_per_window", r"must return a tensor without dimensions; got \(4,\)"),
+    ],
+)
+def test_what_functions_return_is_checked(option, function, message):
+    model = tiny(**{option: f"{FUNCTIONS}:{function}"})
+    with pytest.raises(ParamsError, match=message):
+        model.outputs(windows())
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A folder with a package `mine`; it is the workspace."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
+    (tmp_path / "mine").mkdir()
+    return tmp_path
+
+
+def test_a_module_of_a_workspace_is_imported_and_changes_no_path_before_others(workspace):
+    (workspace / "mine/made_here.py").write_text("def forecast(*args):\n    return args\n")
+    assert workspace_function("mine.made_here:forecast", "forecast")(1, 2) == (1, 2)
+
+
+def test_code_in_the_folder_of_a_checkpoint_is_never_run(workspace):
+    (workspace / "given/deep").mkdir(parents=True)
+    (workspace / "given/config.json").write_text("{}")
+    (workspace / "given/deep/evil.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(ParamsError, match=r"evil.py lies in a checkpoint's folder \(given\)"):
+        workspace_function("given.deep.evil:forecast", "forecast")
+
+
+def test_a_link_out_of_the_workspace_is_refused(workspace, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "linked.py"
+    outside.write_text("raise SystemExit('it was run')")
+    (workspace / "mine/linked.py").symlink_to(outside)
+    with pytest.raises(ParamsError, match="is a link out of the workspace; copy"):
+        workspace_function("mine.linked:forecast", "forecast")
+
+
+def test_a_module_that_cannot_be_imported_says_why(workspace):
+    (workspace / "mine/broken_here.py").write_text("import not_there_at_all\n")
+    with pytest.raises(ParamsError, match="cannot be imported: ModuleNotFoundError"):
+        workspace_function("mine.broken_here:forecast", "forecast")
+
+
+def test_a_module_with_the_name_of_an_installed_one_is_to_be_renamed(workspace):
+    (workspace / "json.py").write_text("def forecast():\n    pass\n")
+    with pytest.raises(ParamsError, match=r"json is another module, .*; rename the file json.py"):
+        workspace_function("json:forecast", "forecast")
+
+
+def entry(folder: Path, **options: object) -> ZooEntry:
+    start = {"kind": "folder", "path": str(folder)}
+    return ZooEntry.model_validate({"family": "custom", "start": start, "options": options})
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    PatchTSMixerForPrediction(PatchTSMixerConfig(**MIXER)).save_pretrained(
+        tmp_path, max_shard_size="8KB"
+    )
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    return tmp_path
+
+
+def test_a_checkpoint_is_imported_by_the_class_that_it_names(checkpoint):
+    mixer = MIXER_OPTIONS["forecast"]
+    model, _ = build_model(
+        entry(checkpoint, forecast=mixer), None, WINDOWS, seed=1, pretrained=checkpoint
+    )
+    source = PatchTSMixerForPrediction.from_pretrained(checkpoint).state_dict()
+    assert all(torch.equal(source[n], t) for n, t in model.backbone.state_dict().items())
+    assert model.label == f"PatchTSMixerForPrediction, {checkpoint}"
+    model.save(checkpoint / "saved")
+    assert load_model(checkpoint / "saved").stacks == model.stacks
+
+
+def test_a_checkpoint_of_another_model_is_refused(checkpoint):
+    other = entry(checkpoint, forecast=MIXER_OPTIONS["forecast"], model="PatchTSMixerModel")
+    with pytest.raises(CheckpointError, match=r"not a whole custom checkpoint: .*Missing key"):
+        build_model(other, None, WINDOWS, seed=1, pretrained=checkpoint)
+
+
+def test_the_tail_is_what_runs_after_the_last_block():
+    for shape, options in ((MIXER, MIXER_OPTIONS), (TRANSFORMER, TRANSFORMER_OPTIONS)):
+        model = tiny(shape, options)
+        frozen = frozen_names(model, "head_and_last")
+        tuned = {n for n, _ in model.named_parameters() if n not in frozen}
+        last = f"backbone.{model.stacks[-1].path}.{model.stack_sizes[-1] - 1}."
+        assert {n for n in tuned if not n.startswith(last)} == (
+            {"backbone.head.base_forecast_block.weight", "backbone.head.base_forecast_block.bias"}
+            if shape is MIXER
+            else {n for n in tuned if n.startswith("backbone.parameter_projection.")}
+        )
+        assert any(n.startswith(last) for n in tuned)
+
+
+def test_activation_checkpointing_is_refused_where_the_model_cannot_do_it():
+    with pytest.raises(ParamsError, match="activation_checkpointing: custom cannot do it"):
+        tiny().checkpoint_activations()
