@@ -72,8 +72,7 @@ class ForecastModel(nn.Module, ABC):
     @property
     def kept(self) -> tuple[int, ...]:
         """Original numbers of the blocks, so that a pruned model can be pruned again."""
-        kept: tuple[int, ...] = self.config.kept
-        return kept
+        return tuple(self.config.kept)
 
     @property
     def num_blocks(self) -> int:
@@ -104,8 +103,7 @@ class ForecastModel(nn.Module, ABC):
 
     def stack_of(self, block: int) -> Stack:
         """The stack in which a block lies."""
-        sizes = zip(self.stacks, self.stack_sizes, strict=True)
-        return [stack for stack, size in sizes for _ in range(size)][block]
+        return [stack for stack in self.stacks for _ in self._modules_of(stack)][block]
 
     def split_keep(self, keep: Sequence[int]) -> list[tuple[int, ...]]:
         """By stack the numbers, within it, of the kept blocks.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PatchTSTConfig, PatchTSTForPrediction
 
 from tasks.errors import ParamsError
-from tasks.models.interface import Forecast, LossSpec, Outputs, Trace, loss_between
+from tasks.models.interface import Forecast, LossSpec, Outputs, loss_between
 from tasks.models.normalise import fit_length
 from tasks.models.stacks import Stack
 from tasks.models.zoo.family import Dtype, ZooConfig, ZooModel, outputs_on_data_scale
@@ -120,7 +120,3 @@ class PatchTst(ZooModel):
             context = torch.cat([context, pieces[-1]], dim=1)
             pieces.append(self._block(context))
         return Forecast(torch.cat(pieces, dim=1)[:, :horizon])
-
-    def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:
-        """By stack, the states before and after every block; the patches of the only channel."""
-        return [Trace(one.hidden.flatten(2, -2), None) for one in super().trace(context)]
