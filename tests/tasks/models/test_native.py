@@ -12,6 +12,7 @@ from tasks.models.interface import LossSpec, Outputs, loss_between
 from tasks.models.native import NativeModel
 from tasks.models.registry import load_model
 from tasks.training.parts import frozen_names
+from tasks.training.seam import repair_seams
 from tests.tiny import CONTEXT, HORIZON, tiny_model, tiny_windows
 
 KEEPS = [(1, 3), (0, 2, 4), (2,), (0,), (), (4,), (0, 1, 2, 3, 4)]
@@ -175,6 +176,18 @@ def test_many_masks_of_rolled_next_patches_equal_each_alone(backbone):
     for place, found in forecasts(model, KEEPS, context, 40):
         with model.only(KEEPS[place]), torch.no_grad():
             assert torch.equal(found, model.forecast(context, 40).mean)
+
+
+def test_seams_of_rolled_models_are_measured_on_one_pass():
+    """Rolled, the two models would see different contexts: each its own forecasts."""
+    short, long = (tiny_model(head="next_patch", horizon=horizon) for horizon in (16, 40))
+    repaired = [model.with_blocks((0, 3)) for model in (short, long)]
+    for smaller, larger in zip(repaired, (short, long), strict=True):
+        repair_seams(smaller, larger, tiny_windows(), ridge=1e-2)
+    states = [model.state_dict() for model in repaired]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    changed = "backbone.h.0.mlp.c_proj.weight"
+    assert not torch.equal(states[0][changed], short.state_dict()[changed])
 
 
 def test_autotimes_trains_embedding_and_head_only():
