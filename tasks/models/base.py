@@ -259,7 +259,8 @@ class ForecastModel(nn.Module, ABC):
 
     def checkpoint_activations(self) -> None:
         """Makes training keep no activations inside blocks. Raises ParamsError where it cannot."""
-        if not getattr(self.backbone, "supports_gradient_checkpointing", False):
+        can = getattr(self.backbone, "supports_gradient_checkpointing", True)  # of transformers
+        if not can or not hasattr(self.backbone, "gradient_checkpointing_enable"):
             raise ParamsError(
                 f"training.activation_checkpointing: {self.config.family} cannot do it; set false"
             )
