@@ -113,7 +113,7 @@ def load_upstream(model: ZooModel, tensors: Mapping[str, Tensor], folder: Path) 
     Raises:
         CheckpointError: names the tensors that are missing or unexpected, or of another shape.
     """
-    given = model.upstream_tensors(tensors)
+    given = model.tensors_to_load(tensors)
     prefix = "backbone."
     for name, first in model.tied_names().items():
         tied, source = name.removeprefix(prefix), first.removeprefix(prefix)
