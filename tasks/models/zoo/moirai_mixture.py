@@ -239,10 +239,11 @@ class SampledQuantiles(Mapping[float, Tensor]):
         device = self.mixture.loc.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(SEED)
-            samples = self.mixture.sample(self.count)
-        levels = torch.tensor(LEVELS, dtype=samples.dtype, device=device)
-        quantiles = torch.quantile(samples, levels, dim=0)
-        self.found.update(zip(LEVELS, quantiles, strict=True))
+            ordered = self.mixture.sample(self.count).sort(dim=0).values
+        for level in LEVELS:  # linear between draws; torch.quantile takes 2 ** 24 values at most
+            low = int(level * (self.count - 1))
+            part = level * (self.count - 1) - low
+            self.found[level] = ordered[low].lerp(ordered[min(low + 1, self.count - 1)], part)
 
 
 class MixtureHead(nn.Module):
@@ -275,6 +276,9 @@ class MixtureHead(nn.Module):
         maps_of, components = self.proj["components"], []
         assert isinstance(maps_of, nn.ModuleList)
         for (kind, spec), maps in zip(self.specs, maps_of, strict=True):
-            raw = {name: one(hidden, patch)[:, :horizon, 0] for name, one in maps.items()}
+            raw = {
+                name: maps.get_submodule(name)(hidden, patch)[:, :horizon, 0]
+                for name in KINDS[kind][0]
+            }
             components.append(KINDS[kind][1](raw, spec))
         return Mixture(logits, components, loc, scale)

@@ -12,7 +12,7 @@ from tasks.errors import ParamsError
 from tasks.models.families import zoo_class
 from tasks.models.zoo.family import ZooModel
 from tasks.models.zoo.moirai_encoder import time_ids
-from tasks.models.zoo.moirai_mixture import LIMIT, SizedOutput
+from tasks.models.zoo.moirai_mixture import LEVELS, LIMIT, SEED, SizedOutput
 from tasks.models.zoo.moirai_net import MoiraiNet
 from tasks.sections.data import Windows
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
@@ -150,6 +150,16 @@ def test_quantiles_are_drawn_alike_every_time_and_leave_the_generator_alone():
     assert (one.quantiles[0.1] <= one.quantiles[0.5]).all()
     assert (one.quantiles[0.5] <= one.quantiles[0.9]).all()
     assert len(one.quantiles) == 9
+
+
+def test_quantiles_lie_between_draws_as_torchs():
+    model, context = tiny({"patch_size": PATCH, "samples": 7}), windows()[:, :CONTEXT]
+    with torch.no_grad():
+        found = model.forecast(context, HORIZON).quantiles
+        torch.manual_seed(SEED)
+        samples = found.mixture.sample(7)
+    for level in LEVELS:
+        torch.testing.assert_close(found[level], torch.quantile(samples, level, dim=0))
 
 
 def test_more_samples_are_other_quantiles():
