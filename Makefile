@@ -2,7 +2,7 @@
 # Everything can be run again: what stands already is left alone.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test ui lint types real real-small study study-gpu bench healing-table clean
+.PHONY: help run test ui lint types real real-small study study-gpu bench healing-table parity clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && { echo $$p; break; }; done)
@@ -58,6 +58,9 @@ bench: $(READY) ## measure the bars of speed and error into reports/bench.json
 
 healing-table: $(READY) ## every way of healing against the plain one; hours, resumable; ARGS=--help
 	@$(BIN)/python -m tests.bench.healing $(ARGS)
+
+parity: $(READY) ## our own modules of published models against their libraries, weight for weight
+	@$(BIN)/python -m tests.parity
 
 clean: ## remove the environment and local state; data, cache and reports stay
 	rm -rf $(VENV) .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -123,7 +123,7 @@ def load_upstream(model: ZooModel, tensors: Mapping[str, Tensor], folder: Path) 
         CheckpointError: names the tensors that are missing or unexpected, of another shape, or
             different where the model has one weight under several names.
     """
-    given = model.upstream_tensors(tensors)
+    given = model.tensors_to_load(tensors)
     for tied, first in model.tied_names().items():
         _tie(given, tied.removeprefix("backbone."), first.removeprefix("backbone."), folder)
     try:

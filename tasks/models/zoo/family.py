@@ -109,6 +109,10 @@ class ZooModel(ForecastModel):
         """A checkpoint's tensors under the backbone's names, what is never needed left out."""
         return dict(tensors)
 
+    def tensors_to_load(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`upstream_tensors`, and the model's own where a family starts a part of it anew."""
+        return self.upstream_tensors(tensors)
+
     def library_config(self) -> dict[str, Any]:
         """config.json of backbone/, as the model's own library wants it."""
         return dict(self.config.backbone_config)

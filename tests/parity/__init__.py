@@ -1,0 +1,1 @@
+"""Our own modules against the libraries they were written after; see `make parity`."""
