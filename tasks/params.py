@@ -19,28 +19,17 @@ from ruamel.yaml.events import AliasEvent
 from tasks.errors import ParamsError
 from tasks.sections.base import Name, Section
 from tasks.sections.data import Dataset, Generator, Mix, Windows
+from tasks.sections.entries import AnyEntry, check_models, require
 from tasks.sections.healing import Healing
 from tasks.sections.judging import Controls, Evaluation, Measure, Stability
-from tasks.sections.models import (
-    FolderStart,
-    HubStart,
-    ModelEntry,
-    PretrainedStart,
-    Scale,
-    Training,
-)
-from tasks.sections.run import NOT_LOCAL, Run, Runtime, Study
+from tasks.sections.models import ModelEntry, Scale, Training
+from tasks.sections.run import Run, Runtime, Study
 from tasks.sections.scoring import Scoring
 from tasks.sections.search import Granularity, Search
 from tasks.sections.storage import hide_passwords
 from tasks.sections.zoo import ZooEntry
 
 MAX_PARAMS_BYTES = 64 * 1024
-SHAPE = ("scale", "backbone", "head", "patch", "stride")  # of a native model
-NO_BASE = "none"  # in run.models: the model starts from no pretrained one
-
-
-AnyEntry = Annotated[ModelEntry | ZooEntry, Field(discriminator="family")]
 
 
 class Params(Section):
@@ -69,40 +58,23 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        _require("run.datasets", self.run.datasets, "datasets", self.datasets)
-        _require("run.models", self.run.models, "models", self.models)
-        _require("run.corpora", self.run.corpora, "datasets", self.datasets)
+        require("run.datasets", self.run.datasets, "datasets", self.datasets)
+        require("run.models", self.run.models, "models", self.models)
+        require("run.corpora", self.run.corpora, "datasets", self.datasets)
         self._check_kinds()
-        _require("run.mixes", self.run.mixes, "mixes", self.mixes)
-        _require("run.pretrain", self.run.pretrain, "models", self.models)
-        _require("run.pretrain", self.run.pretrain.values(), "run.mixes", self.run.mixes)
+        require("run.mixes", self.run.mixes, "mixes", self.mixes)
+        require("run.pretrain", self.run.pretrain, "models", self.models)
+        require("run.pretrain", self.run.pretrain.values(), "run.mixes", self.run.mixes)
         for name in self.run.mixes:
             members = self.mixes[name].members
             prepared = [*self.run.datasets, *self.run.corpora]
-            _require(f"mixes.{name}.members", members, "run.datasets or run.corpora", prepared)
+            require(f"mixes.{name}.members", members, "run.datasets or run.corpora", prepared)
         for name, entry in self.models.items():
             if isinstance(entry, ModelEntry):
-                _require(f"models.{name}.scale", [entry.scale], "scales", self.scales)
-        for name in self.run.models:
-            for kind, verb in (("pretrain", "pretrain"), ("imports", "import")):
-                if name in getattr(self.run, kind):
-                    raise ValueError(
-                        f"{name!r} is in run.models and in run.{kind}; {verb} one entry and name "
-                        "another in run.models, with start: {kind: pretrained, model: " + name + "}"
-                    )
-        for name in (*self.run.models, *self.run.pretrain):
-            self._check_model(name)
-        self._check_imports()
+                require(f"models.{name}.scale", [entry.scale], "scales", self.scales)
+        check_models(self.run, self.models, self.windows)
         for name, study in self.studies.items():
-            _require(f"studies.{name}.preset", [study.preset], "presets", self.presets)
-        for name, base in self.run.models.items():
-            start = self.models[name].start
-            expected = start.model if isinstance(start, PretrainedStart) else NO_BASE
-            if base != expected:
-                raise ValueError(
-                    f"run.models.{name} must be {expected!r}, what models.{name}.start says; "
-                    f"got {base!r}"
-                )
+            require(f"studies.{name}.preset", [study.preset], "presets", self.presets)
         return self
 
     def _check_kinds(self) -> None:
@@ -115,66 +87,6 @@ class Params(Section):
         for name in self.run.corpora:
             if self.datasets[name].kind != "collection":
                 raise ValueError(f"run.corpora names {name!r}, which is no collection")
-
-    def _check_imports(self) -> None:
-        _require("run.imports", self.run.imports, "models", self.models)
-        for name, folder in self.run.imports.items():
-            start = self.models[name].start
-            if not isinstance(start, (FolderStart, HubStart)):
-                raise ValueError(
-                    f"run.imports names {name!r}, whose start is no checkpoint; "
-                    "give it start: {kind: folder, path: DIR} or {kind: hub, ...}"
-                )
-            expected = start.path if isinstance(start, FolderStart) else NOT_LOCAL
-            if folder != expected:
-                raise ValueError(
-                    f"run.imports.{name} must be {expected!r}, what models.{name}.start says; "
-                    f"got {folder!r}"
-                )
-
-    def _check_zoo_model(self, name: str, entry: ZooEntry) -> None:
-        where = f"models.{name}"
-        if isinstance(entry.start, (FolderStart, HubStart)):
-            raise ValueError(
-                f"run.models names {name!r}, a checkpoint; name it in run.imports, and in "
-                "run.models an entry with start: {kind: pretrained, model: " + name + "}"
-            )
-        if isinstance(entry.start, PretrainedStart):
-            base = self.models[self._base(where, entry.start)]
-            if base.family != entry.family:
-                raise ValueError(
-                    f"{where} starts from {entry.start.model!r}, so family must be "
-                    f"{base.family!r}; got {entry.family!r}"
-                )
-
-    def _base(self, where: str, start: PretrainedStart) -> str:
-        known = [*self.run.pretrain, *self.run.imports]
-        _require(f"{where}.start.model", [start.model], "run.pretrain or run.imports", known)
-        return start.model
-
-    def _check_model(self, name: str) -> None:
-        entry, where = self.models[name], f"models.{name}"
-        if isinstance(entry, ZooEntry):
-            return self._check_zoo_model(name, entry)
-        if entry.patch > self.windows.context:
-            raise ValueError(
-                f"{where}.patch must be at most windows.context ({self.windows.context}); "
-                f"got {entry.patch}"
-            )
-        if (entry.stride or entry.patch) > entry.patch:
-            raise ValueError(
-                f"{where}.stride must be at most patch ({entry.patch}); got {entry.stride}"
-            )
-        if isinstance(entry.start, PretrainedStart):
-            base = self.models[self._base(where, entry.start)]
-            if not isinstance(base, ModelEntry) or any(
-                getattr(base, field) != getattr(entry, field) for field in SHAPE
-            ):
-                raise ValueError(
-                    f"{where} starts from {entry.start.model!r}, so scale, backbone, head, patch "
-                    "and stride must be the same in both entries"
-                )
-        return None
 
     def scale_name(self, model: str) -> str | None:
         """The name of a model's scale; None for a published family, whose checkpoint says all."""
@@ -203,19 +115,6 @@ class Params(Section):
         if merged.get("learning_rate") is None:
             merged["learning_rate"] = scale_rate
         return Training.model_validate(merged)
-
-
-def _require(where: str, names: Any, section: str, known: Any) -> None:
-    """Raises ValueError with the nearest match when a name is not among the known ones."""
-    import difflib
-
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, list(known), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"{where} names {name!r}, which is not in {section} ({', '.join(known)}){hint}"
-            )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

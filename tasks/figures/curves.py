@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from tasks.figures import style
 from tasks.figures.numbers import format_count
 from tasks.figures.summary import SummaryRow
-from tasks.params import AnyEntry
+from tasks.sections.entries import AnyEntry
 
 CLOSE = 1.25  # sizes within this ratio share a tick
 

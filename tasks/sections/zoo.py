@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.sections.base import Positive, Section
-from tasks.sections.models import RandomStart, Start, check_training
+from tasks.sections.models import PretrainedStart, RandomStart, Start, check_training
 
 ZooFamily = Literal[
     "chronos_bolt",
@@ -43,5 +43,9 @@ class ZooEntry(Section):
     def _start_fits(self) -> Self:
         if self.shape and not isinstance(self.start, RandomStart):
             raise ValueError("shape belongs to a random start; a checkpoint brings its own")
+        if self.options and isinstance(self.start, PretrainedStart):
+            raise ValueError(
+                f"options belong to the entry {self.start.model!r}, which this starts from"
+            )
         check_training(self.training)
         return self

@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from tasks.models.interface import Trace
-from tasks.scorers.activations import Activations, collect, linear_cka, query_diversity
+from tasks.scorers.activations import (
+    Activations,
+    StackedActivations,
+    collect,
+    linear_cka,
+    query_diversity,
+    statistics,
+)
+from tasks.scorers.table import score_all
+from tasks.sections.scoring import Scoring
 from tests.tiny import CONTEXT, tiny_model, tiny_windows
 
 
@@ -23,16 +32,16 @@ def contexts():
 
 def test_trace_holds_the_state_before_and_after_every_block(model, contexts):
     with torch.no_grad():
-        hidden = model.trace(contexts).hidden
-        shallow = model.with_blocks([0, 1]).trace(contexts).hidden
+        hidden = model.trace(contexts)[0].hidden
+        shallow = model.with_blocks([0, 1]).trace(contexts)[0].hidden
     assert hidden.shape == (6, 10, 4, 16)
     torch.testing.assert_close(hidden[:3], shallow)
 
 
 def test_statistics_are_means_over_tokens_whatever_the_batches(model, contexts):
     with torch.no_grad():
-        states = model.trace(contexts).hidden.double()
-    whole, parts = collect(model, contexts, 10), collect(model, contexts, 3)
+        states = model.trace(contexts)[0].hidden.double()
+    whole, parts = (collect(model, contexts, size).stacks[0] for size in (10, 3))
     for a in range(6):
         for b in range(6):
             cosine = torch.cosine_similarity(states[a], states[b], dim=-1)
@@ -46,7 +55,8 @@ def test_statistics_are_means_over_tokens_whatever_the_batches(model, contexts):
 
 def test_some_windows_are_measured_as_if_alone(model, contexts):
     rows = torch.tensor([7, 0, 4])
-    part, alone = collect(model, contexts, 4).subset(rows), collect(model, contexts[rows], 4)
+    part = collect(model, contexts, 4).subset(rows).stacks[0]
+    alone = collect(model, contexts[rows], 4).stacks[0]
     for name in ("cosine", "diversity", "cka", "angles"):
         np.testing.assert_allclose(getattr(part, name), getattr(alone, name), atol=1e-6)
     joined = Activations.join([part, alone])
@@ -110,3 +120,31 @@ def test_linear_cka_equals_its_definition_for_few_and_for_many_windows(num_windo
     expected = norm(x.T @ y) ** 2 / (norm(x.T @ x) * norm(y.T @ y))
     assert float(cka[0, 2]) == pytest.approx(float(expected))
     torch.testing.assert_close(torch.diagonal(cka), torch.ones(3, dtype=torch.float64))
+
+
+def test_two_stacks_stand_beside_each_other():
+    torch.manual_seed(0)
+    stacks = [Trace(torch.randn(size + 1, 4, 3, 8), None) for size in (2, 1)]
+    both = StackedActivations(tuple(statistics(one) for one in stacks))
+    assert both.cosine.shape == (5, 5)
+    np.testing.assert_array_equal(both.cosine[:3, :3], both.stacks[0].cosine)
+    np.testing.assert_array_equal(both.cka[3:, 3:], both.stacks[1].cka)
+    assert np.isnan(both.cosine[:3, 3:]).all()
+    assert both.diversity.shape == (3,)
+    part = StackedActivations.join([both, both]).subset(torch.tensor([0, 5]))
+    np.testing.assert_array_equal(part.stacks[1].means, both.stacks[1].means[[0, 1]])
+
+
+def test_scores_of_two_stacks_are_those_of_each(contexts):
+    torch.manual_seed(0)
+    stacks = [Trace(torch.randn(size + 1, 4, 3, 8), None) for size in (3, 2)]
+    both = StackedActivations(tuple(statistics(one) for one in stacks))
+    options = Scoring()
+    names = ["few_layer", "block_influence", "angular", "cka"]
+    joint = score_all(names, {"activations": both}, options)
+    for place, first, last in ((0, 0, 3), (1, 3, 5)):
+        alone = StackedActivations((both.stacks[place],))
+        own = score_all(names, {"activations": alone}, options)
+        for name in names:
+            assert joint[name].values[first:last] == own[name].values
+            assert not joint[name].masks

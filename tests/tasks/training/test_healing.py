@@ -265,10 +265,10 @@ def test_hidden_states_move_to_those_of_the_teacher(tmp_path):
     jobs.append(HealingJob("y", KEEP, replace(option("hidden_cut"), hidden=3.0)))
     without, with_hidden = heal(tmp_path, jobs, one, steps=40).students
     context = tiny_data().valid[:, :64]
-    full = one.full.trace(context).hidden
+    full = one.full.trace(context)[0].hidden
 
     def gap(student: Student) -> float:
-        states = student.model.trace(context).hidden
+        states = student.model.trace(context)[0].hidden
         with torch.no_grad():
             return float(state_distance([states[1], states[2]], [full[2], full[5]]))
 
