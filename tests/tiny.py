@@ -20,11 +20,12 @@ CONTEXT, HORIZON = 64, 16
 
 
 def tiny_model(
-    backbone: Literal["gpt2", "qwen3"] = "gpt2",
+    backbone: Literal["gpt2", "qwen3", "llama"] = "gpt2",
     *,
-    head: Literal["per_token", "flatten"] = "per_token",
+    head: Literal["per_token", "flatten", "next_patch"] = "per_token",
     family: Literal["tsfm", "llm4ts"] = "tsfm",
     blocks: int = 5,
+    horizon: int = HORIZON,
     seed: int = 0,
 ) -> NativeModel:
     """A model of width 16 in eval mode, its weights larger than usual so that blocks matter."""
@@ -35,9 +36,9 @@ def tiny_model(
         backbone_config={},
         head=head,
         context=CONTEXT,
-        horizon=HORIZON,
+        horizon=horizon,
         patch=16,
-        stride=16 if head == "per_token" else 8,
+        stride=8 if head == "flatten" else 16,
         kept=tuple(range(blocks)),
         origin="random initialisation",
     )

@@ -1,4 +1,4 @@
-"""transformers' GPT-2 and Qwen3 decoders, built from a scale or from config data."""
+"""transformers' GPT-2, Llama and Qwen3 decoders, built from a scale or from config data."""
 
 from typing import Any, Literal
 
@@ -7,17 +7,26 @@ from torch import Tensor, nn
 from transformers import (
     GPT2Config,
     GPT2Model,
+    LlamaConfig,
+    LlamaModel,
     PretrainedConfig,
     PreTrainedModel,
     Qwen3Config,
     Qwen3Model,
 )
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
+from tasks.errors import ParamsError
 from tasks.models.stacks import Part, Stack
 from tasks.sections.models import Scale
 
-BackboneName = Literal["gpt2", "qwen3"]
+BackboneName = Literal["gpt2", "qwen3", "llama"]
+
+LLAMA_PARTS = (
+    Part(kind="attention", norm="input_layernorm", name="self_attn", output="self_attn.o_proj"),
+    Part(kind="mlp", norm="post_attention_layernorm", name="mlp", output="mlp.down_proj"),
+)
 
 STACKS: dict[BackboneName, Stack] = {
     "gpt2": Stack(
@@ -34,24 +43,20 @@ STACKS: dict[BackboneName, Stack] = {
         depth="num_hidden_layers",
         norm="norm",
         per_layer=("layer_types",),
-        parts=(
-            Part(
-                kind="attention",
-                norm="input_layernorm",
-                name="self_attn",
-                output="self_attn.o_proj",
-            ),
-            Part(
-                kind="mlp",
-                norm="post_attention_layernorm",
-                name="mlp",
-                output="mlp.down_proj",
-            ),
-        ),
+        parts=LLAMA_PARTS,
     ),
+    "llama": Stack(path="layers", depth="num_hidden_layers", norm="norm", parts=LLAMA_PARTS),
 }
-CONFIGS: dict[BackboneName, type[PretrainedConfig]] = {"gpt2": GPT2Config, "qwen3": Qwen3Config}
-MODELS: dict[BackboneName, type[PreTrainedModel]] = {"gpt2": GPT2Model, "qwen3": Qwen3Model}
+CONFIGS: dict[BackboneName, type[PretrainedConfig]] = {
+    "gpt2": GPT2Config,
+    "qwen3": Qwen3Config,
+    "llama": LlamaConfig,
+}
+MODELS: dict[BackboneName, type[PreTrainedModel]] = {
+    "gpt2": GPT2Model,
+    "qwen3": Qwen3Model,
+    "llama": LlamaModel,
+}
 
 
 def initializer_range(width: int) -> float:
@@ -63,7 +68,16 @@ def initializer_range(width: int) -> float:
 
 
 def backbone_config(backbone: BackboneName, scale: Scale, num_tokens: int) -> dict[str, Any]:
-    """Config data of a randomly initialised backbone; its token embedding has one row."""
+    """Config data of a randomly initialised backbone; its token embedding has one row.
+
+    Raises:
+        ParamsError: the scale does not fit the backbone.
+    """
+    if backbone == "llama" and scale.width % scale.heads:
+        raise ParamsError(
+            f"scales: width {scale.width} must be a multiple of heads {scale.heads} with backbone "
+            "llama, head_dim or not; change one of them"
+        )
     spread = initializer_range(scale.width)
     if backbone == "gpt2":
         config: PretrainedConfig = GPT2Config(
@@ -82,7 +96,7 @@ def backbone_config(backbone: BackboneName, scale: Scale, num_tokens: int) -> di
             eos_token_id=0,
         )
     else:
-        config = Qwen3Config(
+        config = CONFIGS[backbone](
             vocab_size=1,
             hidden_size=scale.width,
             intermediate_size=scale.mlp_width or 8 * round(scale.width / 3),
@@ -107,7 +121,7 @@ def config_data(config: PretrainedConfig) -> dict[str, Any]:
 
 
 class FusedRMSNorm(Qwen3RMSNorm):
-    """transformers' RMSNorm as one operation of torch instead of six; equal to rounding."""
+    """RMSNorm of Llama and Qwen3 as one operation of torch instead of six; equal to rounding."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """The normalised states."""
@@ -123,7 +137,7 @@ def build_backbone(backbone: BackboneName, data: dict[str, Any]) -> PreTrainedMo
     config._attn_implementation = "sdpa"
     model = MODELS[backbone](config)
     for module in model.modules():
-        if type(module) is Qwen3RMSNorm:
+        if type(module) in (LlamaRMSNorm, Qwen3RMSNorm):
             module.__class__ = FusedRMSNorm
     return model
 

@@ -24,6 +24,7 @@ from tasks.models.stacks import (
     BlockKind,
     Stack,
     check_keep,
+    config_follows,
     first_input,
     first_output,
     keep_config,
@@ -182,6 +183,8 @@ class ForecastModel(nn.Module, ABC):
                 if stack.carried and len(blocks) and 0 not in numbers:
                     run = [0, *run]  # it makes what the others need, and changes nothing itself
                     undo.enter_context(skipped(list(blocks), [0]))
+                if stack.per_layer:
+                    undo.enter_context(config_follows(self.backbone.config, stack, run))
                 undo.callback(self._set_modules_of, stack, blocks)
                 self._set_modules_of(stack, nn.ModuleList(blocks[number] for number in run))
             yield

@@ -2,9 +2,17 @@
 
 Channel-independent univariate windows, normalised by the mean and standard deviation of the
 observed context (RevIN, Kim et al. 2022, without affine part); the decoder is transformers'
-GPT-2 or Qwen3. A per-token head forecasts the horizon from every token, as TimesFM (Das et al.
-2024) and Timer (Liu et al. 2024) do; a flatten head forecasts it once from all tokens, as
-PatchTST (Nie et al. 2023) and GPT4TS (Zhou et al. 2023) do.
+GPT-2, Llama or Qwen3. Which published design a setting is:
+
+- `tsfm`, `head: per_token`: every token forecasts the horizon, as in TimesFM (Das et al. 2024);
+- `tsfm`, `head: next_patch`: every token forecasts the patch that follows it, a longer horizon is
+  rolled, as in Timer (Liu et al. 2024);
+- `tsfm`, `head: flatten`: one forecast from all tokens, as in PatchTST (Nie et al. 2023);
+- `llm4ts`, `head: flatten`: GPT4TS (Zhou et al. 2023): of a pretrained text model only the norms
+  and GPT-2's positions are trained, beside patch embedding and head;
+- `llm4ts`, `head: per_token`: the same training with TimesFM's head, published by nobody;
+- `llm4ts`, `head: next_patch`: AutoTimes (Liu et al. 2024, arXiv 2402.02370): the text model is
+  frozen whole. Our embedding is linear, and the text of the timestamps is left out.
 
 Shapes: B batch, C context, H horizon, P patch, N tokens, W width.
 """
@@ -22,7 +30,7 @@ from tasks.models.backbones import STACKS, backbone_width, build_backbone
 from tasks.models.base import ForecastModel, ModelConfig
 from tasks.models.interface import Forecast, Outputs, Trace
 from tasks.models.normalise import fit_length, normalise
-from tasks.models.stacks import BlockKind, check_keep, first_input, first_output, keep_config
+from tasks.models.stacks import BlockKind, check_keep, config_follows, first_input, first_output
 from tasks.models.walk import Step, Walk, record_steps
 
 
@@ -30,8 +38,8 @@ class NativeConfig(ModelConfig):
     """config.json of a native model: everything needed to build it."""
 
     family: Literal["tsfm", "llm4ts"]
-    backbone: Literal["gpt2", "qwen3"]
-    head: Literal["per_token", "flatten"]
+    backbone: Literal["gpt2", "qwen3", "llama"]
+    head: Literal["per_token", "flatten", "next_patch"]
     patch: int
     stride: int
 
@@ -41,6 +49,11 @@ class NativeConfig(ModelConfig):
         if self.head == "flatten":  # one patch more, from replication padding by one stride
             return (self.context - self.patch) // self.stride + 2
         return -(-(self.context - self.patch) // self.stride) + 1
+
+    @property
+    def reach(self) -> int:
+        """Steps that one pass forecasts."""
+        return self.patch if self.head == "next_patch" else self.horizon
 
 
 class NativeModel(ForecastModel):
@@ -57,8 +70,8 @@ class NativeModel(ForecastModel):
         self.backbone = build_backbone(config.backbone, config.backbone_config)
         width = backbone_width(self.backbone)
         self.embedding = nn.Linear(2 * config.patch, width)  # values and missing flags
-        tokens = 1 if config.head == "per_token" else config.num_tokens
-        self.head = nn.Linear(tokens * width, config.horizon)
+        tokens = config.num_tokens if config.head == "flatten" else 1
+        self.head = nn.Linear(tokens * width, config.reach)
         self._choose_trainable()
 
     @property
@@ -74,10 +87,11 @@ class NativeModel(ForecastModel):
         }
 
     def _choose_trainable(self) -> None:
-        frozen_text = self.config.family == "llm4ts"
+        is_text = self.config.family == "llm4ts"
+        tunable = () if self.config.head == "next_patch" else ("ln_", "norm", "wpe")
         for name, parameter in self.backbone.named_parameters():
             unused = "wte." in name or "embed_tokens." in name
-            tuned = not frozen_text or any(part in name for part in ("ln_", "norm", "wpe"))
+            tuned = not is_text or any(part in name for part in tunable)
             parameter.requires_grad_(tuned and not unused)
 
     def _unused_parameters(self) -> int:
@@ -102,19 +116,13 @@ class NativeModel(ForecastModel):
     def only(self, keep: Sequence[int]) -> Iterator[None]:
         """Inside the context this model runs just the kept blocks; nothing is copied."""
         keep = check_keep(keep, self.num_blocks, "the model")
-        blocks, config = self._modules_of(self.stack), self.backbone.config
-        fields = (self.stack.depth, *self.stack.per_layer)
-        before = {field: getattr(config, field) for field in fields}
-        after = keep_config(before, self.stack, keep)
-        try:
-            self._set_modules_of(self.stack, nn.ModuleList(blocks[index] for index in keep))
-            for field, value in after.items():
-                setattr(config, field, value)
-            yield
-        finally:
-            self._set_modules_of(self.stack, blocks)
-            for field, value in before.items():
-                setattr(config, field, value)
+        blocks = self._modules_of(self.stack)
+        with config_follows(self.backbone.config, self.stack, keep):
+            try:
+                self._set_modules_of(self.stack, nn.ModuleList(blocks[index] for index in keep))
+                yield
+            finally:
+                self._set_modules_of(self.stack, blocks)
 
     def _tokens(self, values: Tensor) -> Tensor:
         # values: [B, C] -> [B, N, P]
@@ -130,30 +138,32 @@ class NativeModel(ForecastModel):
         tokens = torch.cat([self._tokens(normalised), flags], dim=-1)  # [B, N, 2P]
         return self.backbone(inputs_embeds=self.embedding(tokens), use_cache=False, **options)
 
-    def _run(self, normalised: Tensor, missing: Tensor) -> Float[Tensor, "B positions H"]:
+    def _run(self, normalised: Tensor, missing: Tensor) -> Float[Tensor, "B positions steps"]:
         hidden = self._decode(normalised, missing).last_hidden_state
         if self.config.head == "flatten":
             hidden = hidden.flatten(1)[:, None]
-        forecast: Tensor = self.head(hidden)  # [B, positions, H]
+        forecast: Tensor = self.head(hidden)  # [B, positions, steps]
         return forecast
 
     def outputs(self, window: Float[Tensor, "B length"]) -> Outputs:
-        """Predictions and targets on windows of context + horizon values, NaN = missing."""
-        context = self.config.context
+        """Predictions and targets on windows of context + horizon values, NaN = missing.
+
+        A patch that goes beyond the window is not observed there.
+        """
+        context, reach = self.config.context, self.config.reach
         normalised, missing, mean, scale = normalise(window[:, :context])
         prediction = self._run(normalised, missing).float()
         ends = [context]
-        if self.config.head == "per_token":
+        if self.config.head != "flatten":
             steps = range(self.config.num_tokens - 1, -1, -1)
             ends = [context - step * self.config.stride for step in steps]
+        window = F.pad(window, (0, max(0, context + reach - window.shape[1])), value=float("nan"))
         known = torch.isfinite(window)
         targets = torch.where(known, (window - mean) / scale, 0.0)
-        target, observed = (
-            every.unfold(1, self.config.horizon, 1)[:, ends] for every in (targets, known)
-        )
-        return Outputs(prediction, target, observed, scale[..., None])  # [B, positions, H]
+        target, observed = (every.unfold(1, reach, 1)[:, ends] for every in (targets, known))
+        return Outputs(prediction, target, observed, scale[..., None])  # [B, positions, steps]
 
-    def _last(self, hidden: Float[Tensor, "B N W"]) -> Float[Tensor, "B H"]:
+    def _last(self, hidden: Float[Tensor, "B N W"]) -> Float[Tensor, "B steps"]:
         flatten = self.config.head == "flatten"
         forecast: Tensor = self.head(hidden.flatten(1) if flatten else hidden[:, -1])
         return forecast.float()
@@ -166,7 +176,7 @@ class NativeModel(ForecastModel):
         """Forecasts of the next `horizon` values; NaN in the context = missing.
 
         A longer context is cut to the model's from the left, a shorter one padded as missing; a
-        horizon beyond the model's is rolled, each forecast appended to the context.
+        horizon beyond what one pass forecasts is rolled, each forecast appended to the context.
         """
         pieces: list[Tensor] = []
         while sum(piece.shape[1] for piece in pieces) < horizon:
@@ -183,7 +193,7 @@ class NativeModel(ForecastModel):
     def walk(self, context: Float[Tensor, "B context"]) -> Walk:
         """A batch before its first block, to go through the blocks one at a time.
 
-        Its forecast has the model's own horizon. A step through each block of a mask and `finish`
+        Its forecast has the steps of one pass. A step through each block of a mask and `finish`
         equal `forecast` inside `only(mask)` bit for bit.
         """
         context = fit_length(context, self.config.context)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
@@ -108,6 +108,22 @@ def keep_config(config: Mapping[str, Any], stack: Stack, keep: Sequence[int]) ->
     return new
 
 
+@contextmanager
+def config_follows(config: Any, stack: Stack, keep: Sequence[int]) -> Iterator[None]:
+    """Inside the context the config of a live module has the kept blocks' depth and lists."""
+    *nested, depth = stack.depth.split(".")
+    for field in nested:
+        config = getattr(config, field)
+    before = {field: getattr(config, field) for field in (depth, *stack.per_layer)}
+    try:
+        for field, value in keep_config(before, replace(stack, depth=depth), keep).items():
+            setattr(config, field, value)
+        yield
+    finally:
+        for field, value in before.items():
+            setattr(config, field, value)
+
+
 def keep_tensors(
     state: Mapping[str, Stored], stack: Stack, keep: Sequence[int]
 ) -> dict[str, Stored]:
@@ -128,11 +144,12 @@ def keep_tensors(
 
 
 def first_input(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    """The residual stream that a block is called with, by position or by one of its names."""
+    """The residual stream that a block is called with: by position, by its name, or the first."""
     if args:
         hidden = args[0]
     else:
-        hidden = kwargs["hidden_state" if "hidden_state" in kwargs else "hidden_states"]
+        names = [name for name in ("hidden_state", "hidden_states") if name in kwargs]
+        hidden = kwargs[names[0] if names else next(iter(kwargs))]
     assert isinstance(hidden, Tensor)
     return hidden
 

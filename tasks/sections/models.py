@@ -20,7 +20,7 @@ from tasks.sections.base import (
 class Scale(Section):
     """One size of the backbone, with the learning rate that suits it."""
 
-    backbone: Literal["gpt2", "qwen3"]
+    backbone: Literal["gpt2", "qwen3", "llama"]
     blocks: Depth
     width: Annotated[int, Field(ge=8, le=16_384)]
     heads: Annotated[int, Field(ge=1, le=256)]
@@ -111,8 +111,8 @@ class ModelEntry(Section):
 
     family: Literal["tsfm", "llm4ts"]
     scale: Name
-    backbone: Literal["gpt2", "qwen3"] | None = None  # None: the scale's
-    head: Literal["per_token", "flatten"] = "per_token"
+    backbone: Literal["gpt2", "qwen3", "llama"] | None = None  # None: the scale's
+    head: Literal["per_token", "flatten", "next_patch"] = "per_token"
     patch: Length = 32
     stride: Length | None = None  # None: patch
     start: Start | None = None

@@ -17,10 +17,11 @@ def frozen_names(
 
     `kept_blocks` are the blocks alone: patch and position embedding, final norm and head stay.
     `head_and_last` are the last block and what follows it: the final norm and the head. A model
-    without blocks trains everything, because there `kept_blocks` would leave nothing.
+    without blocks, or whose blocks are frozen anyway, trains all that it can, because there
+    `kept_blocks` would leave nothing.
     """
     blocks = model.all_blocks()
-    if trained == "all" or not blocks:
+    if trained == "all" or not any(p.requires_grad for b in blocks for p in b.parameters()):
         return frozenset()
     parts = blocks if trained == "kept_blocks" else [blocks[-1], *model.tail()]
     chosen = {id(parameter) for part in parts for parameter in part.parameters()}

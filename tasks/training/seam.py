@@ -132,7 +132,7 @@ def _change(
 def _inputs_and_gap(
     smaller: ForecastModel, larger: ForecastModel, cut: Cut, layer: nn.Module, batch: Tensor
 ) -> tuple[Float[Tensor, "tokens inputs"], Float[Tensor, "tokens width"]]:
-    context, horizon = smaller.config.context, smaller.config.horizon
+    context, horizon = smaller.config.context, 1  # one pass: both models see the same context
     with states_after(larger, [cut.until]) as wanted:
         larger.forecast(batch[:, :context], horizon)
     behind = [*smaller.all_blocks(), smaller.tail()[0]][cut.after + 1]

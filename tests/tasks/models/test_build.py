@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3Model
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3Model,
+)
 
-from tasks.errors import CheckpointError
+from tasks.errors import CheckpointError, ParamsError
 from tasks.models.build import build_model
 from tasks.models.native import NativeModel
 from tasks.params import load_params
@@ -43,6 +52,48 @@ def test_a_checkpoint_gives_its_first_blocks_unchanged(gpt2_folder):
         ours = model.backbone.h[block].mlp.c_fc.weight
         assert torch.equal(ours, source.h[block].mlp.c_fc.weight)
     assert model.config.origin == str(gpt2_folder)
+
+
+TEXT_SIZES = {
+    "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1,
+    "intermediate_size": 32, "vocab_size": 20, "bos_token_id": 0, "eos_token_id": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("backbone", "source"),
+    [
+        ("llama", lambda: LlamaModel(LlamaConfig(**TEXT_SIZES))),
+        ("llama", lambda: LlamaForCausalLM(LlamaConfig(**TEXT_SIZES))),
+        ("qwen3", lambda: Qwen3ForCausalLM(Qwen3Config(head_dim=8, **TEXT_SIZES))),
+    ],
+)
+@pytest.mark.parametrize("shard", ["5GB", "8KB"])
+def test_text_models_with_and_without_their_head_are_read_whole_or_in_shards(
+    backbone, source, shard, tmp_path
+):
+    torch.manual_seed(0)
+    given = source().eval()
+    given.save_pretrained(tmp_path, max_shard_size=shard)
+    assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == (shard == "8KB")
+    start = {"kind": "folder", "path": str(tmp_path)}
+    whole = SCALE.model_copy(update={"blocks": 4, "backbone": backbone})
+    model, hashes = build_model(entry(start), whole, WINDOWS, seed=0, pretrained=tmp_path)
+    assert set(hashes) == {path.name for path in tmp_path.glob("*.safetensors")}
+    embedded = torch.randn(2, 3, 16)
+    with torch.no_grad():
+        ours = model.eval().backbone(inputs_embeds=embedded).last_hidden_state
+        theirs = given.base_model(inputs_embeds=embedded).last_hidden_state
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)  # our RMSNorm is fused
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert not any(part in name for name in trained for part in ("proj", "embed_tokens"))
+    assert {"backbone.norm.weight", "backbone.layers.0.input_layernorm.weight"} <= trained
+
+
+def test_a_llama_needs_heads_that_divide_its_width():
+    scale = SCALE.model_copy(update={"backbone": "llama", "heads": 3, "head_dim": 4})
+    with pytest.raises(ParamsError, match="width 16 must be a multiple of heads 3 with backbone"):
+        build(entry({"kind": "random"}), scale)
 
 
 def test_a_random_start_depends_on_the_seed_alone():

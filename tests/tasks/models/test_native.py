@@ -6,13 +6,18 @@ from torch import Tensor
 from transformers import AutoModel
 
 from tasks.errors import CheckpointError, MaskError
+from tasks.masks.trie import forecasts
+from tasks.models.backbones import FusedRMSNorm
 from tasks.models.interface import LossSpec, Outputs, loss_between
 from tasks.models.native import NativeModel
 from tasks.models.registry import load_model
+from tasks.training.parts import frozen_names
 from tests.tiny import CONTEXT, HORIZON, tiny_model, tiny_windows
 
 KEEPS = [(1, 3), (0, 2, 4), (2,), (0,), (), (4,), (0, 1, 2, 3, 4)]
-SHAPES = [(b, h) for b in ("gpt2", "qwen3") for h in ("per_token", "flatten")]
+BACKBONES = ("gpt2", "qwen3", "llama")
+HEADS = ("per_token", "flatten", "next_patch")
+SHAPES = [(b, h) for b in BACKBONES for h in HEADS]
 
 
 def forecast(model: NativeModel, horizon: int = HORIZON) -> Tensor:
@@ -58,7 +63,7 @@ def test_saved_model_loads_strictly_and_can_be_pruned_again(backbone, head, tmp_
     )
 
 
-@pytest.mark.parametrize("backbone", ["gpt2", "qwen3"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("keep", [(0, 3), (1, 3)])
 def test_transformers_loads_the_saved_backbone_whole(backbone, keep, tmp_path):
     model = tiny_model(backbone).with_blocks(keep)
@@ -72,7 +77,7 @@ def test_transformers_loads_the_saved_backbone_whole(backbone, keep, tmp_path):
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)  # our RMSNorm is fused
 
 
-@pytest.mark.parametrize("backbone", ["gpt2", "qwen3"])
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_cached_decoding_of_a_pruned_backbone_agrees_with_uncached(backbone):
     decoder = tiny_model(backbone, blocks=6).with_blocks((2, 4)).backbone
     embedded = torch.randn(2, 4, 16)
@@ -101,7 +106,7 @@ def test_horizons_shorter_and_longer_than_native(backbone, head):
     assert torch.equal(longer[:, :HORIZON], native)
 
 
-@pytest.mark.parametrize("head", ["per_token", "flatten"])
+@pytest.mark.parametrize("head", HEADS)
 def test_forecasts_follow_scale_and_shift_of_the_context(head):
     model, context = tiny_model(head=head), tiny_windows()[2:, :CONTEXT]
     with torch.no_grad():
@@ -110,7 +115,7 @@ def test_forecasts_follow_scale_and_shift_of_the_context(head):
     torch.testing.assert_close(moved, 3 * plain + 7, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("head", ["per_token", "flatten"])
+@pytest.mark.parametrize("head", HEADS)
 def test_missing_values_give_finite_forecasts_and_losses(head):
     model = tiny_model(head=head)
     windows = tiny_windows()
@@ -128,6 +133,62 @@ def test_per_token_targets_are_the_values_that_follow_each_token():
     mean = windows[5, :CONTEXT].mean()
     expected = (windows[5, 32 : 32 + HORIZON] - mean) / outputs.scale[5, 0, 0]
     torch.testing.assert_close(outputs.target[5, 1], expected)
+
+
+def test_next_patch_targets_are_the_patch_that_follows_each_token():
+    windows = tiny_windows()
+    outputs = tiny_model(head="next_patch", horizon=HORIZON).outputs(windows)
+    assert outputs.target.shape == (8, 4, 16)
+    normalised = (windows[5] - windows[5, :CONTEXT].mean()) / outputs.scale[5, 0, 0]
+    torch.testing.assert_close(outputs.target[5], normalised[16:80].view(4, 16))
+
+
+def test_a_patch_beyond_the_window_is_not_observed():
+    windows = tiny_windows()[:, : CONTEXT + 6]
+    outputs = tiny_model(head="next_patch", horizon=6).outputs(windows)
+    assert outputs.prediction.shape == outputs.target.shape == (8, 4, 16)
+    assert outputs.observed[5, -1].tolist() == [True] * 6 + [False] * 10
+    assert outputs.observed[5, :-1].all()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_next_patches_are_rolled_over_a_horizon_longer_than_a_patch(backbone):
+    model, context = (
+        tiny_model(backbone, head="next_patch", horizon=40),
+        tiny_windows()[:, :CONTEXT],
+    )
+    with torch.no_grad():
+        whole = model.forecast(context, 40).mean
+        first = model.forecast(context, 16).mean
+        moved = torch.cat([context, first], dim=1)[:, 16:]
+        second = model.forecast(moved, 16).mean
+    assert whole.shape == (8, 40)
+    assert torch.equal(whole[:, :32], torch.cat([first, second], dim=1))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_many_masks_of_rolled_next_patches_equal_each_alone(backbone):
+    model, context = (
+        tiny_model(backbone, head="next_patch", horizon=40),
+        tiny_windows()[:, :CONTEXT],
+    )
+    for place, found in forecasts(model, KEEPS, context, 40):
+        with model.only(KEEPS[place]), torch.no_grad():
+            assert torch.equal(found, model.forecast(context, 40).mean)
+
+
+def test_autotimes_trains_embedding_and_head_only():
+    model = tiny_model("gpt2", family="llm4ts", head="next_patch")
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"embedding.weight", "embedding.bias", "head.weight", "head.bias"}
+    assert frozen_names(model, "kept_blocks") == frozenset()  # or nothing would be trained
+
+
+@pytest.mark.parametrize("backbone", ["llama", "qwen3"])
+def test_every_rms_norm_is_the_fused_one(backbone):
+    norms = [m for m in tiny_model(backbone).modules() if "RMSNorm" in type(m).__name__]
+    assert len(norms) >= 11
+    assert {type(norm) for norm in norms} == {FusedRMSNorm}
 
 
 def test_llm4ts_trains_norms_positions_embedding_and_head_only():

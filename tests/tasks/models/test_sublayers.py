@@ -21,8 +21,8 @@ from tasks.scorers.sublayers import silenced
 from tasks.training.recipe import Student
 from tests.tiny import CONTEXT, HORIZON, tiny_loop, tiny_model, tiny_windows
 
-BACKBONES = ("gpt2", "qwen3")
-SHAPES = [(b, h) for b in BACKBONES for h in ("per_token", "flatten")]
+BACKBONES = ("gpt2", "qwen3", "llama")
+SHAPES = [(b, h) for b in BACKBONES for h in ("per_token", "flatten")] + [("llama", "next_patch")]
 KEEPS = [
     (), (0,), (1,), (4,), (5,), (0, 1), (0, 3), (2, 3), (0, 5), (1, 3, 5), (0, 2, 4),
     (1, 2, 4, 5), (1, 2, 3, 4, 5), (0, 1, 2, 3, 4), (0, 1, 2, 3, 4, 5),
@@ -193,7 +193,7 @@ def test_states_are_traced_after_every_sublayer():
     model = tiny_model(blocks=3)
     context = tiny_windows()[2:, :CONTEXT]
     with torch.no_grad():
-        whole, split = model.trace(context), split_blocks(model).trace(context)
+        [whole], [split] = model.trace(context), split_blocks(model).trace(context)
     assert split.attention is None
     assert torch.equal(split.hidden[::2], whole.hidden)
 
