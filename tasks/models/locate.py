@@ -102,7 +102,7 @@ def locate(
 def _locate(
     stack: Stack, names: Collection[str], config: Mapping[str, Any], where: Path
 ) -> Located:
-    pattern = re.compile(rf"((?:.*?\.)?{re.escape(stack.path)})\.(\d+)\.")
+    pattern = re.compile(rf"((?:.*?\.)??{re.escape(stack.path)})\.(\d+)\.")
     found: dict[str, set[int]] = {}
     for match in filter(None, map(pattern.match, names)):
         found.setdefault(match[1], set()).add(int(match[2]))
