@@ -27,16 +27,21 @@ def bytes_of(tensors: Mapping[str, StoredTensor]) -> int:
 def split_shards(tensors: Mapping[str, StoredTensor], max_bytes: int = SHARD_BYTES) -> Shards:
     """The tensors by file name, in their order, each file as full as `max_bytes` allows.
 
-    A tensor larger than that is alone in its file.
+    A tensor larger than that is alone in its file. So huggingface_hub shares them out, too.
     """
-    shards: list[dict[str, StoredTensor]] = [{}]
+    shards: list[dict[str, StoredTensor]] = []
+    current: dict[str, StoredTensor] = {}
     size = 0
     for name, one in tensors.items():
-        if shards[-1] and size + one.num_bytes > max_bytes:
-            shards.append({})
-            size = 0
-        shards[-1][name] = one
+        if one.num_bytes > max_bytes:
+            shards.append({name: one})
+            continue
+        if size + one.num_bytes > max_bytes:
+            shards.append(current)
+            current, size = {}, 0
+        current[name] = one
         size += one.num_bytes
+    shards += [current] if current else []
     if len(shards) == 1:
         return {WEIGHTS: shards[0]}
     stem = WEIGHTS.removesuffix(".safetensors")

@@ -22,9 +22,7 @@ from transformers import (
 
 from tasks.errors import CheckpointError, MaskError
 from tasks.models.locate import family_of, stacks_of
-from tasks.models.shards import split_shards, write_shards
 from tasks.models.streaming import PLAN, Pruned, prune_checkpoint
-from tasks.models.tensor_files import stored_tensors
 from tasks.models.upstream import INDEX, checkpoint_tensors
 from tests.tiny import tiny_model
 
@@ -239,24 +237,6 @@ def test_killed_it_goes_on_where_it_was(tmp_path):
     assert all((out / name).stat().st_ino == inode for name, inode in done.items())
     assert not list(out.glob(".*"))
     assert torch.equal(logits(load(out)), logits(without_others(model, (0, 2, 4))))
-
-
-def test_only_files_that_do_not_stand_whole_are_written(tmp_path):
-    save("llama", tmp_path / "whole")
-    shards = split_shards(stored_tensors(tmp_path / "whole"), 9_000)
-    write_shards(tmp_path, shards)
-    before = {
-        name: ((tmp_path / name).stat().st_ino, (tmp_path / name).read_bytes()) for name in shards
-    }
-    first, second, *_ = shards
-    os.truncate(tmp_path / first, 4000)
-    (tmp_path / second).write_bytes(b"?" * (tmp_path / second).stat().st_size)
-    write_shards(tmp_path, shards)
-    after = {
-        name: ((tmp_path / name).stat().st_ino, (tmp_path / name).read_bytes()) for name in shards
-    }
-    assert [name for name in shards if before[name][0] != after[name][0]] == [first, second]
-    assert all(before[name][1] == after[name][1] for name in shards)
 
 
 @pytest.mark.parametrize("where", ["out", "."])
