@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from flows import checkpoints
 from flows.environment import prefect_environment, use
 from tasks.errors import FewlayersError
 
@@ -219,6 +220,9 @@ def check(
     entry = dataset_entry({option: given[option] for option in OPTIONS})
     windows = load_params(Path("params.yaml")).windows
     print_profile(audit(file, file.name.partition(".")[0], entry, windows))
+
+
+app.command()(checkpoints.prune)
 
 
 @app.command()

@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,6 +30,7 @@ from tasks.models.stacks import (
     keep_config,
     keep_tensors,
     skipped,
+    split_keep,
 )
 from tasks.models.walk import Walk
 
@@ -111,14 +111,7 @@ class ForecastModel(nn.Module, ABC):
         Raises:
             MaskError: `keep` names blocks that the model does not have, or one twice.
         """
-        keep = check_keep(keep, self.num_blocks, "the model")
-        ends = [0]
-        for size in self.stack_sizes:
-            ends.append(ends[-1] + size)
-        return [
-            tuple(block - first for block in keep if first <= block < end)
-            for first, end in pairwise(ends)
-        ]
+        return split_keep(keep, self.stack_sizes, "the model")
 
     def sublayers(self) -> dict[BlockKind, Sequence[nn.Module]]:
         """By kind, the part of every block whose output is added to the residual stream.

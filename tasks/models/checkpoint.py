@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -58,20 +59,36 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         CheckpointError: a file is missing, malformed or altered.
     """
+    config, hashes = read_config(folder)
+    tensors = load_weights(folder / WEIGHTS, hashes.get(WEIGHTS))
+    for name in backbone_files(hashes):
+        backbone = load_weights(folder / name, hashes.get(name))
+        tensors |= {f"{BACKBONE}.{key}": tensor for key, tensor in backbone.items()}
+    return config, tensors
+
+
+def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The config of a model folder and the sha256 of its weights files by name.
+
+    Raises:
+        CheckpointError: missing or malformed.
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{folder}: holds no config.json; run the stage that makes it")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        config, hashes = dict(data["config"]), dict(data["sha256"])
+        return dict(data["config"]), dict(data["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path}: not a model config ({type(error).__name__}: {error}); run its stage again"
         ) from error
-    tensors = load_weights(folder / WEIGHTS, hashes.get(WEIGHTS))
-    name = f"{BACKBONE}/{WEIGHTS}"
-    backbone = load_weights(folder / name, hashes.get(name))
-    return config, tensors | {f"{BACKBONE}.{key}": tensor for key, tensor in backbone.items()}
+
+
+def backbone_files(hashes: Mapping[str, str]) -> list[str]:
+    """Names of the backbone's weights in a model folder: one file, or shards."""
+    found = sorted(name for name in hashes if name.startswith(f"{BACKBONE}/"))
+    return found or [f"{BACKBONE}/{WEIGHTS}"]
 
 
 def load_weights(path: Path, expected_sha256: str | None) -> dict[str, Tensor]:
@@ -88,12 +105,22 @@ def load_weights(path: Path, expected_sha256: str | None) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: not a whole safetensors file ({error}); run its stage again or fetch it anew"
         ) from error
+    check_hash(path, expected_sha256)
+    for name, tensor in tensors.items():
+        check_finite(path, name, tensor)
+    return tensors
+
+
+def check_hash(path: Path, expected_sha256: str | None) -> None:
+    """Raises CheckpointError unless the file's sha256 is the expected one."""
     if sha256_of(path) != expected_sha256:
         raise CheckpointError(
             f"{path}: its sha256 is not the one in config.json ({str(expected_sha256)[:12]}...), "
             "so the weights were altered; run its stage again or fetch it anew"
         )
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path}: tensor {name} holds a weight that is not finite")
-    return tensors
+
+
+def check_finite(path: Path, name: str, tensor: Shaped[Tensor, "..."]) -> None:
+    """Raises CheckpointError where a tensor of a file holds a NaN or an infinite weight."""
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise CheckpointError(f"{path}: tensor {name} holds a weight that is not finite")

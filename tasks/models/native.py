@@ -32,7 +32,7 @@ from tasks.models.interface import Forecast, Outputs, Trace
 from tasks.models.normalise import fit_length, normalise
 from tasks.models.rolling import rolled
 from tasks.models.stacks import BlockKind, check_keep, config_follows, first_input, first_output
-from tasks.models.walk import Walk, record_steps
+from tasks.models.walk import Step, Walk, record_steps
 
 
 class NativeConfig(ModelConfig):
@@ -182,17 +182,21 @@ class NativeModel(ForecastModel):
         length = self.config.context
         return Forecast(rolled(self._forecast_once, context, length=length, horizon=horizon))
 
+    def enter(self, context: Float[Tensor, "B C"]) -> tuple[Float[Tensor, "B N W"], list[Step]]:
+        """The states of a batch before its first block, and by block how the model calls it."""
+        normalised, missing, _, _ = normalise(context)
+        return record_steps(self.backbone, self.stack, lambda: self._decode(normalised, missing))
+
     def walk(self, context: Float[Tensor, "B context"]) -> Walk:
         """A batch before its first block, to go through the blocks one at a time.
 
         Its forecast has the steps of one pass. A step through each block of a mask and `finish`
         equal `forecast` inside `only(mask)` bit for bit.
         """
-        normalised, missing, mean, scale = normalise(fit_length(context, self.config.context))
+        context = fit_length(context, self.config.context)
+        _, _, mean, scale = normalise(context)
         norm = self.backbone.get_submodule(self.stack.norm)
-        start, steps = record_steps(
-            self.backbone, self.stack, lambda: self._decode(normalised, missing)
-        )
+        start, steps = self.enter(context)
         return Walk(start, steps, lambda hidden: self._last(norm(hidden)) * scale + mean)
 
     def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:

@@ -1,6 +1,8 @@
 """Loads a model folder as the family that its config names."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -24,15 +26,7 @@ def load_model(folder: Path) -> ForecastModel:
     data, tensors = read_folder(folder)
     is_split = "granularity" in data
     kind = SublayerModel if is_split else family_class(str(data.get("family")))
-    try:
-        config = kind.CONFIG.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(
-            f"{folder / 'config.json'}: not a model config: {place}: {first['msg']}; "
-            "run its stage again"
-        ) from error
+    config = validated(kind, data, folder)
     with torch.random.fork_rng(devices=[]):
         model = kind(config)
     try:
@@ -41,6 +35,19 @@ def load_model(folder: Path) -> ForecastModel:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder}: weights do not fit config.json: {reason}") from error
     return model.eval()
+
+
+def validated(kind: type[ForecastModel], data: Mapping[str, Any], folder: Path) -> Any:
+    """The config of a model folder as the class says. Raises CheckpointError."""
+    try:
+        return kind.CONFIG.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(
+            f"{folder / 'config.json'}: not a model config: {place}: {first['msg']}; "
+            "run its stage again"
+        ) from error
 
 
 def load_in_units(folder: Path, granularity: Granularity) -> ForecastModel:

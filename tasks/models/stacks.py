@@ -4,13 +4,15 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
 
 from tasks.errors import MaskError
 
 BlockKind = Literal["block", "attention", "mlp"]
+Stored = TypeVar("Stored")  # a tensor, or where one lies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +68,39 @@ def check_keep(keep: Sequence[int], num_blocks: int, what: str) -> tuple[int, ..
     return sorted_keep
 
 
+def split_keep(keep: Sequence[int], sizes: Sequence[int], what: str) -> list[tuple[int, ...]]:
+    """By stack the numbers, within it, of the kept blocks.
+
+    Args:
+        keep: flat numbers, over all stacks.
+        sizes: blocks of every stack.
+        what: whose blocks they are, for people.
+
+    Raises:
+        MaskError: `keep` names blocks that are not there, or one twice.
+    """
+    keep = check_keep(keep, sum(sizes), what)
+    ends = [0]
+    for size in sizes:
+        ends.append(ends[-1] + size)
+    return [
+        tuple(block - first for block in keep if first <= block < end)
+        for first, end in pairwise(ends)
+    ]
+
+
+def depth_holder(config: dict[str, Any], stack: Stack) -> tuple[dict[str, Any], str]:
+    """The part of a config that holds a stack's depth, and the depth's name in there."""
+    *nested, depth = stack.depth.split(".")
+    for field in nested:
+        config = config[field]
+    return config, depth
+
+
 def keep_config(config: Mapping[str, Any], stack: Stack, keep: Sequence[int]) -> dict[str, Any]:
     """A copy of a config (as data) whose depth and per-layer lists follow the kept blocks."""
     new = copy.deepcopy(dict(config))
-    *nested, depth = stack.depth.split(".")
-    holder = new
-    for field in nested:
-        holder = holder[field]
+    holder, depth = depth_holder(new, stack)
     for field in stack.per_layer:
         if holder.get(field):
             holder[field] = [holder[field][index] for index in keep]
@@ -97,12 +125,12 @@ def config_follows(config: Any, stack: Stack, keep: Sequence[int]) -> Iterator[N
 
 
 def keep_tensors(
-    state: Mapping[str, Tensor], stack: Stack, keep: Sequence[int]
-) -> dict[str, Tensor]:
+    state: Mapping[str, Stored], stack: Stack, keep: Sequence[int]
+) -> dict[str, Stored]:
     """The state dict of the smaller model: kept blocks renumbered from 0, the rest unchanged."""
     place = {old: new for new, old in enumerate(keep)}
     prefix = f"{stack.path}."
-    kept: dict[str, Tensor] = {}
+    kept: dict[str, Stored] = {}
     for key, tensor in state.items():
         if not key.startswith(prefix):
             kept[key] = tensor

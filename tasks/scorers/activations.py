@@ -17,6 +17,8 @@ from torch import Tensor
 from tasks.models.base import ForecastModel
 from tasks.models.interface import Trace
 
+PIECE_BYTES = 64 * 2**20  # of normalised states at once
+
 
 @dataclass(frozen=True)
 class Activations:
@@ -128,7 +130,30 @@ def collect(
 
 def statistics(trace: Trace) -> Activations:
     """The statistics of one batch."""
-    states = torch.nn.functional.normalize(trace.hidden.double(), dim=-1)
+    return summarise(list(trace.hidden), query_diversity(trace).T)
+
+
+def summarise(
+    states: Sequence[Float[Tensor, "batch tokens width"]],
+    diversities: Float[Tensor, "batch blocks"],
+) -> Activations:
+    """The statistics of one batch from its states h_0 .. h_L, a few windows at a time.
+
+    Their normalised double-precision copies are what takes memory.
+    """
+    window_bytes = 8 * len(states) * states[0][0].numel()
+    size = max(1, PIECE_BYTES // max(1, window_bytes))
+    pieces = [
+        _of_windows(torch.stack([state[first : first + size] for state in states]).float(), part)
+        for first, part in zip(
+            range(0, len(diversities), size), diversities.split(size), strict=True
+        )
+    ]
+    return Activations.join(pieces)
+
+
+def _of_windows(hidden: Tensor, diversities: Tensor) -> Activations:
+    states = torch.nn.functional.normalize(hidden.double(), dim=-1)  # [S, B, N, W]
     rows = states.permute(1, 2, 0, 3)  # [B, N, S, W]
     cosines = rows @ rows.transpose(-1, -2)  # [B, N, S, S]
     angles = cosines.clamp(-1, 1).arccos() / math.pi
@@ -136,8 +161,8 @@ def statistics(trace: Trace) -> Activations:
         cosines.mean(1),
         angles.mean(1),
         angles[:, -1],
-        query_diversity(trace).T,
-        trace.hidden.mean(2).transpose(0, 1),
+        diversities,
+        hidden.mean(2).transpose(0, 1),
     )
     return Activations(*(part.cpu().numpy() for part in parts))
 

@@ -24,6 +24,7 @@ from tests.bench.noop import noop_repro
 from tests.bench.racing import racing_saving
 from tests.bench.searchers import NEAR, SHARE, default_search
 from tests.bench.speed import bf16_ratio, pruned_speedup, training_step_ratio
+from tests.bench.streaming import measure_streaming
 
 ERROR_BARS = {"etth1": 0.395, "ettm1": 0.315, "weather": 0.18}
 FOUNDATION_BARS = {
@@ -183,6 +184,21 @@ def healing_rows(project: Path) -> list[Row]:
     return [*rows, row("healing_default_behind_winner", behind, 0.0, unit, command=command)]
 
 
+def streaming_rows(project: Path) -> list[Row]:
+    """Pruning and scoring of a large checkpoint without ever holding it."""
+    found, gigabytes = measure_streaming(project), 1e-9
+    size = f"GB, of a checkpoint of {found.whole * gigabytes:.1f} GB"
+    prune_bar = 1.3 * found.kept * gigabytes + 1
+    score_bar = (2 * found.block + found.activations) * gigabytes + 1.5
+    return [
+        row("streaming_prune_peak_memory", found.prune_peak * gigabytes, prune_bar, size),
+        row("streaming_prune_rate_over_copy", found.prune_rate, 0.5, "ratio", better="higher"),
+        row("disk_copy_rate", found.copy_rate * gigabytes, None, "GB read and written a second"),
+        row("streaming_score_peak_memory", found.score_peak * gigabytes, score_bar, size),
+        row("streaming_score_seconds", found.score_seconds, None, "seconds"),
+    ]
+
+
 def study_rows(project: Path) -> list[Row]:
     """On how many of the six datasets the study's bars hold, where `make study` has run.
 
@@ -215,7 +231,7 @@ def main() -> None:
     project = Path.cwd()
     rows = [*speed_rows(project), *mask_rows(), *verdict_rows(project), *error_rows(project)]
     rows += [*racing_rows(project), *search_rows(project), *foundation_rows(project)]
-    rows += [*healing_rows(project), *study_rows(project)]
+    rows += [*healing_rows(project), *study_rows(project), *streaming_rows(project)]
     content = {"machine": machine_label(torch.device("cpu")), "rows": rows}
     write_text(project / "reports/bench.json", json.dumps(content, indent=1) + "\n")
     missed = [r["name"] for r in rows if r["bar"] is not None and not holds(r)]
