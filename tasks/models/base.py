@@ -196,8 +196,7 @@ class ForecastModel(nn.Module, ABC):
     def walk(self, context: Float[Tensor, "B context"]) -> Walk | None:  # noqa: ARG002
         """A batch before its first block, to go through the blocks one at a time.
 
-        None where the family cannot be taken through its blocks like that; masks share no states
-        then and are run one after the other.
+        None where the family cannot be walked; masks share no states then and are run in turn.
         """
         return None
 
