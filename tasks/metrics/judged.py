@@ -27,12 +27,12 @@ class Facts:
     @classmethod
     def of(cls, model: ForecastModel) -> Self:
         """The facts of a model."""
-        stacks = {stack.path: size for stack, size in zip(model.stacks, model.stack_sizes)}
+        sizes = zip(model.stacks, model.stack_sizes, strict=True)
         return cls(
             num_blocks=model.num_blocks,
             family=model.config.family,
             label=model.label,
-            stacks=stacks,
+            stacks={stack.path: size for stack, size in sizes},
         )
 
 

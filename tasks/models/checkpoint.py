@@ -52,22 +52,31 @@ def write_folder(
     write_text(folder / "config.json", json.dumps(data, indent=1) + "\n")
 
 
+def folder_config(folder: Path) -> dict[str, Any]:
+    """The config of a folder made by `write_folder`. Raises CheckpointError."""
+    return _config_and_hashes(folder)[0]
+
+
+def _config_and_hashes(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: holds no config.json; run the stage that makes it")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return dict(data["config"]), dict(data["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: not a model config ({type(error).__name__}: {error}); run its stage again"
+        ) from error
+
+
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config and all tensors of a folder made by `write_folder`.
 
     Raises:
         CheckpointError: a file is missing, malformed or altered.
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: holds no config.json; run the stage that makes it")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        config, hashes = dict(data["config"]), dict(data["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path}: not a model config ({type(error).__name__}: {error}); run its stage again"
-        ) from error
+    config, hashes = _config_and_hashes(folder)
     tensors = load_weights(folder / WEIGHTS, hashes.get(WEIGHTS))
     name = f"{BACKBONE}/{WEIGHTS}"
     backbone = load_weights(folder / name, hashes.get(name))
