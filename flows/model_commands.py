@@ -5,6 +5,22 @@ from typing import Annotated
 
 import typer
 
+from flows.options import (
+    OPTIONS,
+    Decimal,
+    File,
+    Freq,
+    Irregular,
+    Kind,
+    Season,
+    Targets,
+    Thousands,
+    TimeColumn,
+    TimeFormat,
+    TimeUnit,
+    TimeZone,
+)
+
 
 def add_model(
     name: Annotated[str, typer.Argument(help="The checkpoint's name in params.yaml.")],
@@ -51,4 +67,66 @@ def add_model(
     typer.echo(
         "next: `fewlayers run`; what it makes lies in models/published/DATASET/"
         f"{{{','.join(added.names[1:])}}}/"
+    )
+
+
+def forecast(
+    model: Annotated[Path, typer.Argument(help="A folder below models/pruned or models/full.")],
+    file: File,
+    horizon: Annotated[
+        int | None, typer.Option(min=1, help="Rows ahead; as the model was trained to.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(min=1, help="Last rows that it sees; as it was trained with.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .csv, .csv.gz or .parquet file; NAME-forecast.csv.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Series at once.")] = 256,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    skip_short: Annotated[
+        bool, typer.Option("--skip-short", help="Leave out series with too few values.")
+    ] = False,
+    kind: Kind = None,
+    freq: Freq = None,
+    time_column: TimeColumn = None,
+    time_format: TimeFormat = None,
+    time_unit: TimeUnit = None,
+    time_zone: TimeZone = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    targets: Targets = None,
+    season: Season = None,
+    irregular: Irregular = None,
+) -> None:
+    """Forecast every series of a file with a full or pruned model.
+
+    Writes unique_id, ds, mean and, where the model has quantiles, 0.1 ... 0.9. Series stay on
+    their own scale: the models normalise by the context. Times are in UTC where the file's have
+    offsets, or where a time zone is named and they are not daily.
+
+    Examples:
+      fewlayers forecast models/pruned/sales/bolt-tuned sales.csv --out next.parquet
+
+      fewlayers forecast models/full/sales/bolt-tuned readings.parquet --kind long --horizon 24
+    """
+    from flows.add_data import dataset_entry
+    from tasks.forecast import Settings, forecast_file
+
+    given = locals()
+    entry = dataset_entry({option: given[option] for option in OPTIONS})
+    settings = Settings(
+        horizon=horizon,
+        context=context,
+        batch_size=batch_size,
+        device=device,
+        skip_short=skip_short,
+    )
+    target = out or Path(f"{file.name.partition('.')[0]}-forecast.csv")
+    done = forecast_file(model, file, entry, target, settings)
+    if done.skipped:
+        typer.echo(f"left out, too short: {', '.join(done.skipped)}")
+    quantiles = f", quantiles {done.levels[0]:g} to {done.levels[-1]:g}" if done.levels else ""
+    typer.echo(
+        f"{done.path}: {done.series} series, {done.horizon} rows ahead ({done.freq}){quantiles}"
     )
