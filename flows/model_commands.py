@@ -130,3 +130,33 @@ def forecast(
     typer.echo(
         f"{done.path}: {done.series} series, {done.horizon} rows ahead ({done.freq}){quantiles}"
     )
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A folder below models/pruned or models/full.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pt2 or .onnx file.")],
+    horizon: Annotated[
+        int | None, typer.Option(min=1, help="Rows ahead, fixed; as the model was trained to.")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Series at once, where the size cannot be left free.")
+    ] = 8,
+) -> None:
+    """Export a model's forecast for serving: torch.export (.pt2) or ONNX (.onnx).
+
+    The program takes contexts [batch, context], NaN = missing, and gives the mean and, where the
+    model has them, quantiles. The file is read back and compared with the model's own forecasts.
+
+    Examples:
+      fewlayers export models/pruned/sales/bolt-tuned bolt.onnx
+
+      fewlayers export models/pruned/sales/bolt-tuned bolt.pt2 --horizon 24
+    """
+    from tasks.models.export import export_model
+    from tasks.models.registry import load_model
+
+    loaded = load_model(model)
+    ahead = horizon or int(loaded.config.horizon)
+    made = export_model(loaded, file, horizon=ahead, batch=batch)
+    size = "any batch" if made.is_dynamic else f"batches of {made.batch}"
+    typer.echo(f"{file}: {made.context} rows in, {ahead} out, {size}; equals the model's forecasts")

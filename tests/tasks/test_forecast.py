@@ -141,7 +141,7 @@ def test_a_frequency_that_is_unknown_is_refused(model: Path, tmp_path: Path) -> 
     times = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(80) ** 2 * 7, unit="s")
     data = tmp_path / "odd.csv"
     pd.DataFrame({"date": times, "a": waves(80)}).to_csv(data, index=False)
-    with pytest.raises(DataError, match="follow no frequency .* give --freq"):
+    with pytest.raises(DataError, match=r"follow no frequency .* give --freq"):
         forecast_file(model, data, Dataset(irregular="as_rows"), tmp_path / "out.csv", SETTINGS)
     done = forecast_file(
         model, data, Dataset(irregular="as_rows", freq="D"), tmp_path / "out.csv", SETTINGS
