@@ -10,8 +10,23 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from flows import checkpoints
+from flows import checkpoints, model_commands
 from flows.environment import prefect_environment, use
+from flows.options import (
+    OPTIONS,
+    Decimal,
+    File,
+    Freq,
+    Irregular,
+    Kind,
+    Season,
+    Targets,
+    Thousands,
+    TimeColumn,
+    TimeFormat,
+    TimeUnit,
+    TimeZone,
+)
 from tasks.errors import FewlayersError
 
 app = typer.Typer(
@@ -22,31 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-File = Annotated[Path, typer.Argument(help="A CSV (also .gz) or parquet file, wide or long.")]
-Kind = Annotated[
-    str | None,
-    typer.Option(help="wide: a time column and one column per channel; long: unique_id, ds, y; "
-                 "collection: a folder of parquet files with many series."),
-]  # fmt: skip
-Freq = Annotated[str | None, typer.Option(help="Time between rows: 10min, h, D, W, MS ...")]
-TimeColumn = Annotated[str | None, typer.Option(help="The column that holds the time.")]
-TimeFormat = Annotated[str | None, typer.Option(help="How times are written, e.g. %d/%m/%Y.")]
-TimeUnit = Annotated[str | None, typer.Option(help="Of epoch numbers: s, ms, us or ns.")]
-TimeZone = Annotated[str | None, typer.Option(help="Of local times, e.g. Europe/Berlin.")]
-Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
-Thousands = Annotated[str | None, typer.Option(help="The thousands mark: , . ' or a space.")]
-Targets = Annotated[
-    list[str] | None, typer.Option("--target", help="A column to forecast; can be repeated.")
-]
-Season = Annotated[int | None, typer.Option(help="Rows per season, for seasonal naive and MASE.")]
-Irregular = Annotated[
-    str | None, typer.Option(help="regular_grid: gaps become missing rows; as_rows: keep rows.")
-]
-OPTIONS = (
-    "kind", "freq", "time_column", "time_format", "time_unit", "time_zone", "decimal",
-    "thousands", "targets", "season", "irregular",
-)  # fmt: skip
 
 
 @app.callback()
@@ -222,6 +212,9 @@ def check(
     print_profile(audit(file, file.name.partition(".")[0], entry, windows))
 
 
+app.command("add-model")(model_commands.add_model)
+app.command()(model_commands.forecast)
+app.command()(model_commands.export)
 app.command()(checkpoints.prune)
 
 

@@ -6,7 +6,9 @@ import torch
 
 from tasks.artifacts.training import StartSummary
 from tasks.models.build import build_model
+from tasks.models.parent import parent_of
 from tasks.runtime import load_selected, run_stage, seed_for, stage_parser
+from tasks.sections.models import FolderStart, HubStart
 from tasks.training.replay import save_replay
 
 
@@ -21,11 +23,13 @@ def main(argv: list[str]) -> None:
     model, hashes = build_model(entry, scale, params.windows, seed=seed, pretrained=folder)
     model.save(folder)
     save_replay(folder, torch.empty(0, params.windows.context + params.windows.horizon))
+    assert isinstance(entry.start, (FolderStart, HubStart))
     StartSummary(
         origin=model.config.origin,
         scale=scale,
         learning_rate=params.rate_of(name),
         source_sha256=hashes,
+        parent=parent_of(entry.start, hashes),
     ).write(folder / "start.json")
 
 

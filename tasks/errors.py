@@ -23,3 +23,7 @@ class ArtifactError(FewlayersError):
 
 class MaskError(FewlayersError):
     """A set of kept blocks that the model does not have."""
+
+
+class ExportError(FewlayersError):
+    """A model cannot be exported for serving, or what was exported forecasts something else."""

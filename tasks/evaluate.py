@@ -21,24 +21,21 @@ from torch import Tensor
 from tasks.artifacts.data import Profile
 from tasks.artifacts.evaluation import Evaluation
 from tasks.artifacts.files import write_atomically, write_csv, write_text
-from tasks.artifacts.training import ControlSummary, PruneSummary, Timing, TrainingSummary
+from tasks.artifacts.training import PruneSummary, Timing
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, test_windows, training_windows, validation_windows
-from tasks.errors import ArtifactError
 from tasks.metrics.advice import does_selection_add, recommend
 from tasks.metrics.baselines import fit_linear, seasonal_naive
 from tasks.metrics.errors import missing_targets, seasonal_scales
 from tasks.metrics.judge import Compared, compare_with_all, headline, sample_forecasts, step_table
+from tasks.metrics.judged import NOT_CONTROLS, Facts, load_judged, model_folders, valid_errors
 from tasks.metrics.panel import Forecaster, Panel, middles, window_table
 from tasks.models.base import ForecastModel
-from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections.models import PretrainedStart
 
 LINEAR_WINDOWS = 20_000
-NEEDED_CONTROLS = ("full_extra", "random_0", "scratch")
-NOT_CONTROLS = ("full", "full_untuned", "pruned", "zero_shot")
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +56,6 @@ class Job:
     def name(self) -> str:
         """DATASET/MODEL, the end of every artifact's path."""
         return f"{self.dataset}/{self.model}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What the evaluation says about a model itself."""
-
-    num_blocks: int
-    family: str
-    label: str
 
 
 def open_job(params: Params, dataset: str, model: str) -> Job:
@@ -106,32 +94,6 @@ def scales_of_test(job: Job) -> Float64[np.ndarray, " series"]:
     return np.array([scales.get(name, np.nan) for name in names])
 
 
-def model_folders(job: Job) -> dict[str, Path]:
-    """The folder of every model to judge, by forecaster."""
-    controls = Path("models/controls", job.name)
-    folders = {"full_untuned": Path("models/full", job.name)}
-    folders["pruned"] = Path("models/pruned", job.name)
-    for summary in sorted(controls.glob("*/control.json")):
-        folders[summary.parent.name] = summary.parent
-    for name in NEEDED_CONTROLS:
-        if name not in folders:
-            raise ArtifactError(f"{controls / name}: missing; run `dvc repro` to make it")
-    if isinstance(job.params.models[job.model].start, PretrainedStart):
-        folders["zero_shot"] = Path("models/start", job.model)
-    return folders
-
-
-def valid_errors(folders: Mapping[str, Path], prune: PruneSummary) -> dict[str, float]:
-    """The validation error that training left beside each tuned model."""
-    chosen = next(one for one in prune.options if one.name == prune.chosen)
-    untuned = TrainingSummary.read(folders["full_untuned"] / "training.json")
-    errors = {"full_untuned": untuned.valid_mse, "pruned": chosen.training.valid_mse}
-    for name, folder in folders.items():
-        if name not in (*errors, "zero_shot"):
-            errors[name] = ControlSummary.read(folder / "control.json").training.valid_mse
-    return errors
-
-
 def model_forecaster(model: ForecastModel, horizon: int, device: torch.device) -> Forecaster:
     """The model as a function from contexts to forecasts, both on the CPU."""
 
@@ -142,7 +104,7 @@ def model_forecaster(model: ForecastModel, horizon: int, device: torch.device) -
 
 
 def run_panel(
-    job: Job, folders: Mapping[str, Path], valid_mse: Mapping[str, float]
+    job: Job, folders: Mapping[str, Path], prune: PruneSummary
 ) -> tuple[Panel, dict[str, Facts]]:
     """Runs every model and the two baselines on the test windows."""
     horizon = job.windows.horizon
@@ -159,16 +121,14 @@ def run_panel(
             samples=middles(job.windows, job.params.evaluation.sample_forecasts),
             scales=scales_of_test(job),
             batch_size=job.params.evaluation.batch_size,
-            valid_mse=valid_mse,
+            valid_mse=valid_errors(folders, prune),
             advance=lambda name, done: progress.update(
                 len(panel.outcomes) * len(job.windows) + done, name
             ),
         )
         for name, folder in folders.items():
-            model = load_model(folder).to(device)
-            facts[name] = Facts(
-                num_blocks=model.num_blocks, family=model.config.family, label=model.label
-            )
+            model = load_judged(name, folder, prune).to(device)
+            facts[name] = Facts.of(model)
             panel.run(name, model_forecaster(model, horizon, device))
         naive = partial(seasonal_naive, season=job.season, horizon=horizon)
         panel.run("seasonal_naive", naive)
@@ -184,9 +144,10 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
     """Judges one dataset and model and writes its metrics and evaluation artifacts."""
     job = open_job(params, dataset, model)
     prune = PruneSummary.read(Path("models/pruned", job.name, "prune.json"))
-    folders = model_folders(job)
+    is_pretrained = isinstance(params.models[model].start, PretrainedStart)
+    folders = model_folders(job.name, Path("models/start", model) if is_pretrained else None)
     started = time.perf_counter()
-    panel, facts = run_panel(job, folders, valid_errors(folders, prune))
+    panel, facts = run_panel(job, folders, prune)
     full_is = panel.name_full()
     table = window_table(job.windows, batch_size=params.evaluation.batch_size)
     comparisons = compare_with_all(
@@ -220,7 +181,9 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
         full=errors["full"],
         full_is=full_is,
         full_untuned=errors["full_untuned"],
+        stacks=facts["full_untuned"].stacks,
         zero_shot=errors.get("zero_shot"),
+        zero_shot_pruned=errors.get("zero_shot_pruned"),
         pruned=errors["pruned"],
         controls={name: one for name, one in errors.items() if name not in NOT_CONTROLS},
         verdict=verdict.verdict,

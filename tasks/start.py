@@ -1,14 +1,26 @@
 """Stage `start`: resolves a model entry into a model folder with its first weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from tasks.artifacts.training import StartSummary
+from tasks.artifacts.training import ParentModel, StartSummary
 from tasks.models.build import build_model
+from tasks.models.parent import parent_of
 from tasks.runtime import load_selected, run_stage, seed_for, stage_parser
-from tasks.sections.models import PretrainedStart
+from tasks.sections.models import FolderStart, HubStart, PretrainedStart, Start
 from tasks.training.replay import load_replay, save_replay
+
+
+def _parent(start: Start | None, hashes: Mapping[str, str]) -> ParentModel | None:
+    """The checkpoint that the weights come from: the entry's own, or that of its import."""
+    if isinstance(start, (FolderStart, HubStart)):
+        return parent_of(start, hashes)
+    if isinstance(start, PretrainedStart):
+        imported = Path("data/pretrained") / start.model / "start.json"
+        return StartSummary.read(imported).parent if imported.is_file() else None
+    return None
 
 
 def main(argv: list[str]) -> None:
@@ -37,6 +49,7 @@ def main(argv: list[str]) -> None:
         scale=scale,
         learning_rate=params.rate_of(name),
         source_sha256=hashes,
+        parent=_parent(entry.start, hashes),
     ).write(folder / "start.json")
 
 

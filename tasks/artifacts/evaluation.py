@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tasks.artifacts.files import Artifact
 from tasks.sections.search import Granularity
 
@@ -40,10 +42,13 @@ class Evaluation(Artifact):
     layers_full: int
     layers_kept: int
     keep: list[int]
+    # blocks of each stack of the full model, in the order of their numbers
+    stacks: dict[str, int] = Field(default_factory=dict)
     full: Errors  # the better (by validation) of full and full_extra
     full_is: Literal["full", "full_extra"]
     full_untuned: Errors  # the full model as `train` left it
     zero_shot: Errors | None  # of a pretrained start, before any tuning on this dataset
+    zero_shot_pruned: Errors | None = None  # the same with the kept blocks alone, not healed
     pruned: Errors
     controls: dict[str, Errors]
     verdict: Verdict  # the bootstrap's, before Holm; `report` corrects over the datasets

@@ -52,6 +52,15 @@ class ControlSummary(Artifact):
     training: TrainingSummary
 
 
+class ParentModel(Artifact):
+    """The checkpoint that weights come from, as far as it is known."""
+
+    id: str | None  # on the hub
+    revision: str | None
+    license: dict[str, str]  # license and, beside it, license_name and license_link
+    sha256: dict[str, str]  # of its weights, by file name
+
+
 class StartSummary(Artifact):
     """`models/start/MODEL/start.json`: where the weights of a model entry come from."""
 
@@ -59,6 +68,7 @@ class StartSummary(Artifact):
     scale: Scale | None  # resolved, so that no later stage depends on others; None: it has none
     learning_rate: float  # of the scale or the entry, where `training` names none
     source_sha256: dict[str, str]  # of the checkpoint's files; empty for random weights
+    parent: ParentModel | None = None  # None: random weights, or pretrained on a mix
 
 
 class Timing(Artifact):

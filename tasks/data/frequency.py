@@ -75,6 +75,37 @@ class Frequency:
         same_day = (day == day[:1]) | (np.full(len(days), is_end.all()))
         return distance // self.count, same_day & same_clock & (from_first % self.count == 0)
 
+    def after(self, last: np.datetime64, steps: int, *, is_end: bool) -> Times:
+        """The times of the next `steps` rows.
+
+        Args:
+            last: time of the last row.
+            steps: how many.
+            is_end: of months, whether rows stand on the last day of each.
+        """
+        ahead = np.arange(1, steps + 1)
+        last = last.astype("datetime64[us]")
+        if self.unit == "minutes":
+            return np.asarray(last + ahead * self.count * MINUTE)
+        day = last.astype("datetime64[D]")
+        clock = last - day
+        if self.unit == "business":
+            days = np.busday_offset(day, ahead, roll="backward")
+            return np.asarray(days.astype("datetime64[us]") + clock)
+        month = day.astype("datetime64[M]")
+        months = month + ahead * self.count
+        lengths = (months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")
+        longest = lengths - np.timedelta64(1, "D")
+        within = longest if is_end else np.minimum(day - month.astype("datetime64[D]"), longest)
+        days = months.astype("datetime64[D]") + within
+        return np.asarray(days.astype("datetime64[us]") + clock)
+
+
+def is_month_end(time: np.datetime64) -> bool:
+    """Whether a time lies on the last day of its month."""
+    day = time.astype("datetime64[D]")
+    return bool((day + 1).astype("datetime64[M]") > day.astype("datetime64[M]"))
+
 
 def parse_frequency(text: str) -> Frequency:
     """The frequency that a pandas alias names.

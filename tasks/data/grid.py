@@ -22,11 +22,15 @@ NAMED_SERIES = 3
 
 @dataclass(frozen=True)
 class SourceSeries:
-    """One channel or series: `values[i]` stands at row `offset + i` of the shared clock."""
+    """One channel or series: `values[i]` stands at row `offset + i` of the shared clock.
+
+    `last` is the time of its last row; of a collection it is not known.
+    """
 
     name: str
     offset: int
     values: Float64[np.ndarray, " rows"]
+    last: np.datetime64 | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def place_on_grid(reading: Reading, rows: Rows, names: Sequence[str]) -> Grid:
         block = np.full((length, rows.values.shape[1]), np.nan)
         block[steps - offset] = rows.values[part]
         own = names if is_wide else [names[index]]
-        series += [SourceSeries(name, offset, block[:, i]) for i, name in enumerate(own)]
+        series += [SourceSeries(name, offset, block[:, i], times[-1]) for i, name in enumerate(own)]
     if inserted > MAX_GAP_SHARE * filled:
         given = infer_frequency(_longest(rows))
         hint = f" (most rows are {given.alias} apart)" if given and given != frequency else ""
@@ -175,7 +179,8 @@ def _as_rows(reading: Reading, rows: Rows, names: Sequence[str]) -> Grid:
         )
     given = parse_frequency(dataset.freq) if dataset.freq else None
     frequency = given or infer_frequency(np.unique(rows.times))
-    series = [SourceSeries(name, 0, rows.values[:, i].copy()) for i, name in enumerate(names)]
+    last = rows.times[-1]
+    series = [SourceSeries(name, 0, rows.values[:, i].copy(), last) for i, name in enumerate(names)]
     if frequency is not None and frequency.unit == "minutes":
         step = np.timedelta64(frequency.count * 60_000_000, "us")
         odd = int((np.diff(rows.times) > step).sum())

@@ -10,6 +10,7 @@ from tasks.figures import style
 from tasks.figures.cost import FAR, colour_of, reference_name
 from tasks.figures.inputs import Pair, SampleForecast
 from tasks.figures.numbers import format_error
+from tasks.figures.summary import named_controls
 
 TITLE_LENGTH = 50
 
@@ -38,10 +39,8 @@ def draw_horizon(pair: Pair) -> Figure:
 def draw_null_panel(pair: Pair) -> Figure:
     """Test MSE of every forecaster as a dot, best on top, with the margin around the full one."""
     evaluation = pair.evaluation
-    errors = {name: errors.mse for name, errors in evaluation.controls.items()}
-    errors |= {"full_untuned": evaluation.full_untuned.mse, "pruned": evaluation.pruned.mse}
-    if evaluation.zero_shot is not None:
-        errors["zero_shot"] = evaluation.zero_shot.mse
+    errors = {name: errors.mse for name, errors in named_controls(pair).items()}
+    errors["pruned"] = evaluation.pruned.mse
     rows = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
     with style.styled():
         figure, (axes,) = style.new_figure(width=5.6, height=0.8 + 0.235 * len(rows))

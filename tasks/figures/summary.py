@@ -121,11 +121,13 @@ def fit_of_pair(pair: Pair) -> Fit:
 
 
 def named_controls(pair: Pair) -> dict[str, Errors]:
-    """The null panel, the full model before extra tuning and, where there is one, zero-shot."""
+    """The null panel, the full model before extra tuning and, where there are some, zero-shot."""
     controls = dict(pair.evaluation.controls)
     controls["full_untuned"] = pair.evaluation.full_untuned
     if pair.evaluation.zero_shot is not None:
         controls["zero_shot"] = pair.evaluation.zero_shot
+    if pair.evaluation.zero_shot_pruned is not None:
+        controls["zero_shot_pruned"] = pair.evaluation.zero_shot_pruned
     return controls
 
 

@@ -23,6 +23,7 @@ WHAT_THEY_ARE = {
     "full_untuned": "all blocks, as trained",
     "full_extra": "all blocks, with the pruned model's extra tuning",
     "zero_shot": "pretrained, not tuned on this dataset",
+    "zero_shot_pruned": "its chosen blocks, neither tuned nor healed on this dataset",
     "first": "the first blocks, healed",
     "last": "the last blocks, healed",
     "even": "evenly spaced blocks, healed",
@@ -67,6 +68,8 @@ def _forecaster_row(pair: Pair, name: str, errors: Errors) -> list[str]:
         keep, training = pair.prune.keep, chosen[0].training if chosen else None
     elif name == "full_untuned":
         training = pair.training
+    elif name == "zero_shot_pruned":
+        keep = pair.prune.keep
     elif made:
         keep = made.keep
     is_mask = keep is not None and len(keep) < pair.search.num_blocks

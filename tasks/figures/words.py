@@ -81,7 +81,7 @@ def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
         )
     if pair.search.within_margin is False:
         notes.append(Note("warning", sentence(f"Best of the front only: {pair.search.reason}")))
-    notes += _training_notes(pair)
+    notes += _training_notes(pair) + _stack_notes(pair)
     if evaluation.family == "llm4ts" and "random" in evaluation.backbone_label.lower():
         notes.append(
             Note(
@@ -104,6 +104,28 @@ def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
                 "plain",
                 f"{evaluation.missing_points:,} missing points of the test windows are left out "
                 "of every error.",
+            )
+        )
+    return notes
+
+
+def _stack_notes(pair: Pair) -> list[Note]:
+    """Which numbers belong to which stack, where a model has several."""
+    stacks, first, told, empty = pair.evaluation.stacks, 0, [], []
+    for name, size in stacks.items():
+        kept = sum(first <= block < first + size for block in pair.evaluation.keep)
+        told.append(f"{first} to {first + size - 1} are {name} ({kept} of {size} kept)")
+        empty += [] if kept else [name]
+        first += size
+    if len(stacks) < 2:
+        return []
+    notes = [Note("plain", f"Blocks by stack: {'; '.join(told)}.")]
+    if empty:
+        notes.append(
+            Note(
+                "warning",
+                f"No block of {', '.join(empty)} is kept: where that is a decoder, nothing of the "
+                "encoder reaches the forecast.",
             )
         )
     return notes

@@ -53,6 +53,11 @@ def write_folder(
     write_text(folder / "config.json", json.dumps(data, indent=1) + "\n")
 
 
+def folder_config(folder: Path) -> dict[str, Any]:
+    """The config of a folder made by `write_folder`. Raises CheckpointError."""
+    return read_config(folder)[0]
+
+
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config and all tensors of a folder made by `write_folder`.
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from tasks.artifacts.files import write_atomically, write_text
+from tasks.artifacts.files import link_or_copy, write_atomically, write_text
 from tasks.errors import CheckpointError
-from tasks.models.tensor_files import StoredTensor, header_of, write_tensors
-from tasks.models.upstream import INDEX
+from tasks.models.tensor_files import StoredTensor, header_of, read_header, write_tensors
+from tasks.models.upstream import INDEX, checkpoint_files
 
 WEIGHTS = "model.safetensors"
 SHARD_BYTES = 5 * 10**9  # above that the Hub's tools expect shards
@@ -89,3 +89,26 @@ def _index_of(shards: Shards) -> str:
         "weight_map": {key: name for name, shard in shards.items() for key in shard},
     }
     return json.dumps(index, indent=2, sort_keys=True) + "\n"
+
+
+def copy_weights(source: Path, folder: Path, *, limit: int = SHARD_BYTES) -> None:
+    """Copies a checkpoint's weights; one file larger than the limit becomes shards and an index.
+
+    Args:
+        source: folder of the checkpoint.
+        folder: where to write.
+        limit: bytes of one shard; a single tensor may be larger.
+
+    Raises:
+        CheckpointError: the checkpoint has no weights, or its index names a missing file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = checkpoint_files(source)
+    if len(files) == 1 and files[0].stat().st_size > limit:
+        write_shards(folder, split_shards(read_header(files[0]), limit))
+        return
+    for path in files:
+        name = WEIGHTS if len(files) == 1 else path.name
+        link_or_copy(str(path), str(folder / name))
+    if len(files) > 1:
+        link_or_copy(str(source / INDEX), str(folder / INDEX))

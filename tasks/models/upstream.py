@@ -15,7 +15,8 @@ from tasks.errors import CheckpointError
 from tasks.models.zoo.family import Dtype, ZooModel
 from tasks.sections.models import HubStart
 
-CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json"]
+# the README says the licence
+CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "README.md"]
 INDEX = "model.safetensors.index.json"
 
 

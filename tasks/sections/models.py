@@ -51,18 +51,22 @@ class PretrainedStart(Section):
     model: Name
 
 
+HubId = Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+
+
 class FolderStart(Section):
     """A transformers checkpoint in a local folder (config.json + safetensors)."""
 
     kind: Literal["folder"]
     path: str
+    id: HubId | None = None  # of the model on the hub that it is, for the card of what is made
 
 
 class HubStart(Section):
     """A transformers checkpoint on the Hugging Face hub, at one pinned revision."""
 
     kind: Literal["hub"]
-    id: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    id: HubId
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 

@@ -21,7 +21,9 @@ from tasks.models.stacks import first_input
 from tasks.training.parts import states_after
 
 BATCH = 64
-CANNOT = "healing.seam_repair needs one stack of blocks with a linear map before each cut"
+CANNOT = (
+    "healing.seam_repair needs one stack of blocks with a linear map before each cut; set it false"
+)
 START = -1  # stands for "before the first block"
 
 

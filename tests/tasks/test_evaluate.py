@@ -72,6 +72,8 @@ def test_everything_asked_for_is_there(evaluated: Evaluation) -> None:
     assert set(evaluated.valid_mse) >= {"pruned", "seasonal_naive", "linear", "zero"}
     assert evaluated.valid_mse["pruned"] == 0.55
     assert evaluated.zero_shot is None
+    assert evaluated.zero_shot_pruned is None
+    assert evaluated.stacks == {"layers": 3}
     assert (evaluated.layers_full, evaluated.layers_kept, evaluated.keep) == (3, 1, [0])
     assert evaluated.backbone_label == "qwen3, random initialisation"
     assert evaluated.difference == pytest.approx(evaluated.pruned.mse / evaluated.full.mse - 1)
@@ -145,8 +147,9 @@ def test_pretrained_start_is_judged_before_any_tuning(
     main(ARGUMENTS)
     evaluated = Evaluation.read(METRICS)
     assert evaluated.zero_shot == evaluated.full_untuned  # the same weights, in this workspace
-    assert "zero_shot" in evaluated.valid_mse
-    assert "zero_shot" not in evaluated.controls
+    assert evaluated.zero_shot_pruned == evaluated.pruned  # the same here, as nothing is healed
+    assert {"zero_shot", "zero_shot_pruned"} <= set(evaluated.valid_mse)
+    assert not {"zero_shot", "zero_shot_pruned"} & set(evaluated.controls)
 
 
 def test_series_without_seasonal_difference_are_named(

@@ -48,6 +48,15 @@ def test_selection_that_adds_nothing_is_said(pair: Pair) -> None:
     assert "Selection adds nothing here" not in notes(pair, selection_adds=True)
 
 
+def test_numbers_of_several_stacks_are_told(pair: Pair) -> None:
+    assert "stack" not in notes(pair, stacks={"h": 12})
+    stacks = {"encoder.block": 3, "decoder.block": 2}
+    text = notes(pair, keep=[1, 4], stacks=stacks)
+    assert "0 to 2 are encoder.block (1 of 3 kept); 3 to 4 are decoder.block (1 of 2 kept)" in text
+    assert "No block of" not in text
+    assert "No block of decoder.block is kept" in notes(pair, keep=[0, 1], stacks=stacks)
+
+
 def test_synthetic_data_and_series_that_are_not_stationary_are_said(pair: Pair) -> None:
     text = notes(pair)
     assert "synthetic: generated, not measured" in text
