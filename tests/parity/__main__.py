@@ -99,7 +99,7 @@ def compare(library: Library, state: Path) -> list[tuple[str, str, float]]:
     return [
         (str(case), name, difference(own[name], their[name]))
         for case, own, their in zip(library.cases, found, theirs, strict=True)
-        for name in own.keys() | their.keys()
+        for name in sorted(own.keys() | their.keys())
     ]
 
 
@@ -112,7 +112,7 @@ def main() -> int:
         for case, name, error in compare(library, state):
             table.add_row(library.name, case, name, f"{error:.1e}")
             found.append(error)
-    Console(width=110).print(table)
+    Console(width=120).print(table)
     print(f"largest difference {max(found):.1e}, allowed {TOLERANCE:.0e}")
     return int(not all(error <= TOLERANCE for error in found))
 
