@@ -1,6 +1,6 @@
 """Stage measure: latency, peak memory and parameter counts of the full and the pruned model.
 
-Its numbers depend on the machine, so they lie in a side file that only `report` reads.
+Its numbers depend on the machine, so they lie in a side file that only `report` and `package` read.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from tasks.artifacts.evaluation import Latency, Measurement
 from tasks.errors import ArtifactError
 from tasks.metrics.latency import interleaved_seconds, latency_of, torch_threads
 from tasks.metrics.memory import peak_bytes
+from tasks.metrics.runtimes import measure_runtimes
 from tasks.models.base import ForecastModel
 from tasks.models.registry import load_model
 from tasks.params import Params
@@ -127,6 +128,15 @@ def measure(params: Params, dataset: str, model: str) -> None:
     models = {which: load_model(folder).to(device) for which, folder in folders.items()}
     threads = [1] if device.type == "cuda" else sorted({1, usable_cores()})
     found = measure_latency(models, params, threads=threads, what=f"measure {name}")
+    others = measure_runtimes(
+        models,
+        params.measure,
+        threads=threads if params.measure.runtimes else [],
+        horizon=params.windows.horizon,
+        contexts={
+            batch: random_context(params, batch, device) for batch in params.measure.batch_sizes
+        },
+    )
     speedup = {
         key: full.p50_ms / found["pruned"][key].p50_ms for key, full in found["full"].items()
     }
@@ -142,6 +152,9 @@ def measure(params: Params, dataset: str, model: str) -> None:
         peak_bytes_pruned=peaks["pruned"],
         parameters_full=models["full"].parameter_counts(),
         parameters_pruned=models["pruned"].parameter_counts(),
+        runtimes_full=others.latency["full"],
+        runtimes_pruned=others.latency["pruned"],
+        runtimes_failed=others.failed,
     ).write(Path("measurements", f"{name}.json"))
     log.info(
         "measure %s: pruned is %s as fast; peak memory %.0f -> %.0f MB",

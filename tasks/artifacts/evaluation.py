@@ -86,3 +86,7 @@ class Measurement(Artifact):
     peak_bytes_pruned: int
     parameters_full: dict[str, int]  # "all", "blocks", "used"
     parameters_pruned: dict[str, int]
+    # of `measure.runtimes`: by runtime, as `full` and `pruned`; and why one was left out
+    runtimes_full: dict[str, dict[str, Latency]] = Field(default_factory=dict)
+    runtimes_pruned: dict[str, dict[str, Latency]] = Field(default_factory=dict)
+    runtimes_failed: dict[str, str] = Field(default_factory=dict)

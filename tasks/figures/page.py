@@ -62,6 +62,7 @@ class Section:
     options: tables.Table
     null_panel: tables.Table
     latency: tables.Table
+    runtimes: tables.Table | None
     sizes: tables.Table
     times: tables.Table
 
@@ -127,6 +128,7 @@ def _section(index: int, pair: Pair, corrected: CorrectedVerdict, row: SummaryRo
         options=sensitivity.option_table(pair.scores.few_layer_changes, pair.units),
         null_panel=tables.null_panel_table(pair),
         latency=tables.latency_table(pair),
+        runtimes=tables.runtime_table(pair),
         sizes=tables.size_table(pair),
         times=tables.time_table(pair),
     )

@@ -123,6 +123,39 @@ def latency_table(pair: Pair) -> Table:
     return Table(headers=headers, rows=rows, numeric_from=0)
 
 
+def runtime_table(pair: Pair) -> Table | None:
+    """Median latency of full and pruned in other runtimes; None where none was measured.
+
+    The speed-up is over the full model in eager mode, where that was measured as well.
+    """
+    found = pair.measurement
+    eager = found.runtimes_full.get("eager", {})
+    rows = []
+    for runtime, times in found.runtimes_full.items():
+        pruned = found.runtimes_pruned.get(runtime, {})
+        for key in sorted(times.keys() & pruned.keys(), key=parse_latency_key):
+            threads, batch = parse_latency_key(key)
+            pair_of = (times[key].p50_ms, pruned[key].p50_ms)
+            ratios = [eager[key].p50_ms / one for one in pair_of] if key in eager else [None, None]
+            rows.append(
+                [
+                    runtime,
+                    *(str(threads), str(batch)),
+                    *map(format_significant, pair_of),
+                    *(f"{format_significant(ratio)} x" if ratio else "" for ratio in ratios),
+                ]
+            )
+    rows += [
+        [runtime, f"not measured: {why}", *[""] * 5]
+        for runtime, why in found.runtimes_failed.items()
+    ]
+    headers = [
+        "runtime", "threads", "batch", "full p50, ms", "pruned p50, ms", "full against eager full",
+        "pruned against eager full",
+    ]  # fmt: skip
+    return Table(headers=headers, rows=rows) if rows else None
+
+
 def size_table(pair: Pair) -> Table:
     """Parameters counted three ways, and peak memory."""
     measurement = pair.measurement

@@ -70,7 +70,8 @@ class Traced:
     def examples(self) -> list[Float[Tensor, "batch context"]]:
         """Contexts to compare on, with gaps; of several batch sizes where these are free."""
         sizes = {1, self.batch, self.batch + 1} if self.is_dynamic else {self.batch}
-        return [example(size, self.context) for size in sorted(sizes)]
+        device = next(self.module.parameters()).device
+        return [example(size, self.context).to(device) for size in sorted(sizes)]
 
 
 def example(batch: int, context: int) -> Float[Tensor, "batch context"]:
@@ -91,8 +92,8 @@ def trace(model: ForecastModel, *, horizon: int, batch: int = LEAST_BATCH) -> Tr
         ExportError: the family draws samples, or its forecast cannot be traced.
     """
     module = Forecasting(model.eval().requires_grad_(False), horizon)
-    context = int(model.config.context)
-    refuse_samples(module, example(LEAST_BATCH, context))
+    context, device = int(model.config.context), next(model.parameters()).device
+    refuse_samples(module, example(LEAST_BATCH, context).to(device))
     batch = max(batch, LEAST_BATCH)
     reason = ""
     for is_dynamic in (True, False):
@@ -100,7 +101,10 @@ def trace(model: ForecastModel, *, horizon: int, batch: int = LEAST_BATCH) -> Tr
         try:
             with torch.no_grad(), _quiet():
                 program = torch.export.export(
-                    module, (example(batch, context),), dynamic_shapes=shapes, strict=False
+                    module,
+                    (example(batch, context).to(device),),
+                    dynamic_shapes=shapes,
+                    strict=False,
                 )
         except Exception as error:
             reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

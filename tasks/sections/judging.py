@@ -1,8 +1,8 @@
 """The sections `controls`, `stability`, `evaluation` and `measure`."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.sections.base import Count, NonNegative, Section, Steps
 
@@ -34,9 +34,20 @@ class Evaluation(Section):
     sample_forecasts: Annotated[int, Field(ge=0, le=50)] = 4
 
 
+RuntimeName = Literal["eager", "compiled", "exported", "onnx"]
+
+
 class Measure(Section):
     """Latency and memory of the full and the pruned model."""
 
     batch_sizes: list[Count] = Field(default=[1, 8, 64], min_length=1)
     repeats: Annotated[int, Field(ge=3, le=10_000)] = 20
     warmup: Steps = 3
+    # also latency in these, eager included for comparison; needs the extra onnx, a C++ compiler
+    runtimes: list[RuntimeName] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _runtimes_differ(self) -> Self:
+        if len(set(self.runtimes)) < len(self.runtimes):
+            raise ValueError(f"runtimes must differ; got {self.runtimes}")
+        return self

@@ -37,6 +37,42 @@ def test_measurement_holds_every_setting_of_both_models(workspace: Path) -> None
     assert found.parameters_full["blocks"] == 3 * found.parameters_pruned["blocks"]
 
 
+def with_runtimes(workspace: Path, names: str) -> None:
+    path = workspace / "params.yaml"
+    path.write_text(path.read_text().replace("warmup: 1}", f"warmup: 1, runtimes: [{names}]}}"))
+
+
+def test_other_runtimes_are_measured_where_they_are_asked_for(workspace: Path) -> None:
+    with_runtimes(workspace, "eager, exported")
+    main(ARGUMENTS)
+    found = Measurement.read(workspace / "measurements/toy/small.json")
+    assert list(found.runtimes_full) == list(found.runtimes_pruned) == ["eager", "exported"]
+    for times in (*found.runtimes_full.values(), *found.runtimes_pruned.values()):
+        assert set(times) == set(found.full)
+    assert found.runtimes_failed == {}
+
+
+def test_a_runtime_that_fails_is_left_out_with_the_reason(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_compiler(*_: object, **__: object) -> None:
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr("torch.compile", no_compiler)
+    with_runtimes(workspace, "compiled, eager")
+    main(ARGUMENTS)
+    found = Measurement.read(workspace / "measurements/toy/small.json")
+    assert list(found.runtimes_full) == ["eager"]
+    assert found.runtimes_failed == {"compiled": "RuntimeError: no C++ compiler"}
+
+
+def test_a_file_without_runtimes_is_read(workspace: Path) -> None:
+    from tests.tasks.figures.made_up_run import made_up_measurement
+
+    old = made_up_measurement("toy", "tsfm-pico").model_dump(exclude={"runtimes_full"})
+    assert Measurement.model_validate(old).runtimes_full == {}
+
+
 def test_failure_of_the_memory_process_is_one_line(workspace: Path) -> None:
     with pytest.raises(ArtifactError, match=r"gone: its memory could not be measured: error: gone"):
         peak_in_child(Path("gone"), "toy", "small")

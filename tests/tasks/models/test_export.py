@@ -36,6 +36,10 @@ def check(model: object, path: Path, outputs: int) -> None:
     with torch.inference_mode():
         expected = Forecasting(model, HORIZON)(context)  # type: ignore[arg-type]
     found = READ[path.suffix](path)(context)
+    if path.suffix == ".onnx":
+        onnx = pytest.importorskip("onnx")
+        names = [one.name for one in onnx.load(path).graph.output]
+        assert names == ["mean", "quantiles"][:outputs]
     assert len(found) == len(expected) == outputs
     for own, other in zip(expected, found, strict=True):
         torch.testing.assert_close(other, own, rtol=1e-4, atol=1e-4)
