@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,7 +22,14 @@ from tasks.models.locate import Located, locate
 from tasks.models.native import NativeConfig, NativeModel
 from tasks.models.registry import validated
 from tasks.models.stacks import keep_config
-from tasks.models.tensor_files import StoredTensor, read_header, read_tensor, stored_tensors
+from tasks.models.tensor_files import (
+    DTYPES,
+    StoredTensor,
+    read_header,
+    read_into,
+    read_tensor,
+    stored_tensors,
+)
 
 TOKENS = 1  # rows of the token embedding, which is never run and so never read
 
@@ -34,30 +41,45 @@ class BlockByBlock:
     Attributes:
         model: its blocks have no memory (device meta) but inside `block`.
         stored: by block where its tensors lie, under their names in the block.
+        memory: by name and shape, of one block's weights; each block is read into it in turn, since
+            memory that is freed and asked for again and again grows by its gaps.
     """
 
     model: NativeModel
     stored: tuple[Mapping[str, StoredTensor], ...]
+    memory: dict[tuple[str, tuple[int, ...]], Tensor] = field(default_factory=dict)
 
     @contextmanager
     def block(self, number: int) -> Iterator[nn.Module]:
         """Inside the context one block of the model has its weights, in single precision.
 
+        One context at a time: the next block takes the same memory.
+
         Raises:
             CheckpointError: they do not fit the model's config, or one is not finite.
         """
         block = self.model.all_blocks()[number]
-        tensors = {name: _read(name, one) for name, one in self.stored[number].items()}
+        assert all(p.is_meta for other in self.model.all_blocks() for p in other.parameters())
+        tensors = {name: self._read(name, one) for name, one in self.stored[number].items()}
         try:
             block.load_state_dict(tensors, strict=True, assign=True)
         except RuntimeError as error:
             raise _misfit(next(iter(self.stored[number].values())).path.parent, error) from error
-        del tensors
         assert not any(tensor.is_meta for tensor in (*block.parameters(), *block.buffers()))
         try:
             yield block
         finally:
             block.to("meta")
+
+    def _read(self, name: str, stored: StoredTensor) -> Tensor:
+        key, dtype = (name, stored.shape), DTYPES[stored.dtype]
+        if key not in self.memory:
+            kind = torch.float32 if dtype.is_floating_point else dtype
+            self.memory[key] = torch.empty(stored.shape, dtype=kind)
+        tensor = self.memory[key]
+        read_into(stored, tensor)
+        check_finite(stored.path, name, tensor)
+        return tensor
 
 
 def open_block_by_block(folder: Path) -> BlockByBlock:
@@ -124,18 +146,15 @@ def _load_outside(model: NativeModel, stored: Mapping[str, StoredTensor], folder
         for name, module in model.backbone.named_modules()
         if module is tokens
     }
-    own = {name: tensor for name, tensor in model.state_dict().items() if name in unread}
-    tensors = {name: _read(name, one) for name, one in stored.items() if name not in unread}
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if name in unread}
+    for name, one in stored.items():
+        if name not in unread:
+            tensors[name] = read_tensor(one)
+            check_finite(one.path, name, tensors[name])
     try:
-        model.load_state_dict(own | tensors, strict=True)
+        model.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise _misfit(folder, error) from error
-
-
-def _read(name: str, stored: StoredTensor) -> Tensor:
-    tensor = read_tensor(stored)
-    check_finite(stored.path, name, tensor)
-    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _misfit(folder: Path, error: RuntimeError) -> CheckpointError:

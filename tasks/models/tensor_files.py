@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from tasks.errors import CheckpointError
@@ -129,17 +130,35 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
 
 def read_tensor(stored: StoredTensor) -> Tensor:
     """The tensor, in the precision in which it is stored, as memory of its own."""
-    data = torch.empty(stored.num_bytes, dtype=torch.uint8)
-    view = data.numpy().data
+    tensor = torch.empty(stored.shape, dtype=DTYPES[stored.dtype])
+    read_into(stored, tensor)
+    return tensor
+
+
+def read_into(stored: StoredTensor, target: Shaped[Tensor, "..."]) -> None:
+    """Fills a contiguous tensor of the same shape, in its own precision, piece by piece.
+
+    Raises:
+        CheckpointError: the file ended within the tensor.
+    """
+    dtype, flat = DTYPES[stored.dtype], target.view(-1)
+    piece = torch.empty(min(CHUNK, stored.num_bytes), dtype=torch.uint8)
     with stored.path.open("rb", buffering=0) as file:
         file.seek(stored.start)
-        done = 0
-        while done < stored.num_bytes:
-            count = file.readinto(view[done:])
-            if not count:
-                raise CheckpointError(f"{stored.path}: ends within a tensor; fetch it anew")
-            done += count
-    return data.view(DTYPES[stored.dtype]).reshape(stored.shape)
+        for first in range(0, stored.num_bytes, CHUNK):
+            part = piece[: stored.num_bytes - first]
+            _fill(file, part.numpy().data, stored.path)
+            values = part.view(dtype)
+            start = first // dtype.itemsize
+            flat[start : start + len(values)] = values
+
+
+def _fill(file: BinaryIO, view: memoryview, path: Path) -> None:
+    while view:
+        count = file.readinto(view)  # type: ignore[attr-defined]
+        if not count:
+            raise CheckpointError(f"{path}: ends within a tensor; fetch it anew")
+        view = view[count:]
 
 
 def header_of(tensors: Mapping[str, StoredTensor]) -> tuple[bytes, list[StoredTensor]]:

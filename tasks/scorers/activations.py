@@ -17,7 +17,7 @@ from torch import Tensor
 from tasks.models.base import ForecastModel
 from tasks.models.interface import Trace
 
-PIECE_BYTES = 64 * 2**20  # of normalised states at once
+PIECE_BYTES = 16 * 2**20  # of normalised states at once
 
 
 @dataclass(frozen=True)

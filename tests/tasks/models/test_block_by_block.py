@@ -102,10 +102,9 @@ def test_missing_weights_are_named(name, folder):
 def test_a_weight_that_is_not_finite_is_refused_when_its_block_is_read(folder):
     change(folder, layers__3__mlp__up_proj__weight=torch.full((40, 16), torch.inf))
     opened = open_block_by_block(folder)
-    with (
-        opened.block(2),
-        pytest.raises(CheckpointError, match=r"up_proj.weight holds a weight"),
-    ):
+    with opened.block(2):
+        pass
+    with pytest.raises(CheckpointError, match=r"up_proj.weight holds a weight"):
         opened.block(3).__enter__()
 
 
