@@ -25,7 +25,10 @@ def fewlayers(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("command", ["run", "add-data", "check", "ui", "doctor"])
+COMMANDS = ["run", "add-data", "add-model", "check", "forecast", "export", "ui", "doctor"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) -> None:
     done = fewlayers(tmp_path, command, "--help")
     assert done.returncode == 0
@@ -35,7 +38,7 @@ def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) ->
 def test_help_lists_all_commands(tmp_path: Path) -> None:
     done = fewlayers(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("run", "add-data", "check", "ui", "doctor"):
+    for command in COMMANDS:
         assert command in done.stdout
 
 
