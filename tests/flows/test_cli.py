@@ -25,7 +25,12 @@ def fewlayers(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("command", ["run", "add-data", "check", "prune", "ui", "doctor"])
+COMMANDS = [
+    "run", "add-data", "add-model", "check", "forecast", "export", "prune", "ui", "doctor",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) -> None:
     done = fewlayers(tmp_path, command, "--help")
     assert done.returncode == 0
@@ -35,7 +40,7 @@ def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) ->
 def test_help_lists_all_commands(tmp_path: Path) -> None:
     done = fewlayers(tmp_path, "--help")
     assert done.returncode == 0
-    for command in ("run", "add-data", "check", "prune", "ui", "doctor"):
+    for command in COMMANDS:
         assert command in done.stdout
 
 

@@ -27,9 +27,14 @@ WITH_MIX: dict[str, Any] = {
         "corpora": ["synthetic_corpus"],
         "mixes": ["both"],
         "pretrain": {"base": "both"},
+        "imports": {"given": "/checkpoints/given"},
     },
     "mixes": {"both": {"members": ["synthetic_corpus", "demo"]}},
     "models": {
+        "given": {
+            "family": "patchtst",
+            "start": {"kind": "folder", "path": "/checkpoints/given"},
+        },
         "base": {"family": "tsfm", "scale": "pico", "patch": 16},
         "specialised": {
             "family": "tsfm",
