@@ -9,27 +9,13 @@ from typing import Any, get_args
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tasks.errors import CheckpointError, ParamsError
+from tasks.models import detect
 from tasks.models.backbones import STACKS
 from tasks.models.families import zoo_class
 from tasks.models.stacks import Stack, depth_holder
 from tasks.sections.zoo import ZooFamily
 
 FAMILIES = (*STACKS, *get_args(ZooFamily))
-ARCHITECTURES = {  # stronger than the model type, which several families share
-    "ChronosBoltModelForForecasting": "chronos_bolt",
-    "Chronos2Model": "chronos2",
-}
-MODEL_TYPES = {
-    "gpt2": "gpt2",
-    "llama": "llama",
-    "qwen3": "qwen3",
-    "patchtst": "patchtst",
-    "sundial": "sundial",
-    "time_moe": "time_moe",
-    "timer": "timer",
-    "timesfm": "timesfm2",
-    "timesfm2_5": "timesfm2_5",
-}
 
 
 @dataclass(frozen=True)
@@ -46,15 +32,12 @@ def family_of(config: Mapping[str, Any], where: Path) -> str:
     Raises:
         ParamsError: the config names none that is known.
     """
-    architectures = list(config.get("architectures") or [])
-    for name in architectures:
-        if name in ARCHITECTURES:
-            return ARCHITECTURES[name]
-    kind = config.get("model_type")
-    if kind == "t5" and "chronos_config" in config:
-        return "chronos_t5"
-    if kind in MODEL_TYPES:
-        return MODEL_TYPES[kind]
+    kind, architectures = config.get("model_type"), config.get("architectures")
+    found = detect.family_of(config)
+    if found is not None:
+        return found
+    if kind in STACKS:
+        return str(kind)
     raise ParamsError(
         f"{where}: no family is known by model_type {kind!r}, architectures {architectures}; "
         f"name one: --family {'|'.join(FAMILIES)}"

@@ -39,6 +39,7 @@ class Stack:
     Attributes:
         path: dotted path of the ModuleList inside the backbone.
         depth: config field with the number of blocks; a dot leads into a nested config.
+        also: config fields beside it that have to say the same number.
         norm: dotted path of the module that follows the last block.
         per_layer: config lists with one entry per block.
         carried: parts of parameter names that live in block 0 only and move to the new block 0.
@@ -51,6 +52,7 @@ class Stack:
     path: str
     depth: str
     norm: str
+    also: tuple[str, ...] = ()
     per_layer: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
     output: str = ""
@@ -104,7 +106,8 @@ def keep_config(config: Mapping[str, Any], stack: Stack, keep: Sequence[int]) ->
     for field in stack.per_layer:
         if holder.get(field):
             holder[field] = [holder[field][index] for index in keep]
-    holder[depth] = len(keep)
+    for field in (depth, *stack.also):
+        holder[field] = len(keep)
     return new
 
 
@@ -114,10 +117,12 @@ def config_follows(config: Any, stack: Stack, keep: Sequence[int]) -> Iterator[N
     *nested, depth = stack.depth.split(".")
     for field in nested:
         config = getattr(config, field)
-    before = {field: getattr(config, field) for field in (depth, *stack.per_layer)}
+    fields = (depth, *stack.per_layer, *stack.also)
+    before = {field: getattr(config, field) for field in fields if hasattr(config, field)}
+    after = keep_config(before, replace(stack, depth=depth), keep)
     try:
-        for field, value in keep_config(before, replace(stack, depth=depth), keep).items():
-            setattr(config, field, value)
+        for field in before:
+            setattr(config, field, after[field])
         yield
     finally:
         for field, value in before.items():

@@ -193,7 +193,13 @@ def streaming_rows(project: Path) -> list[Row]:
     return [
         row("streaming_prune_peak_memory", found.prune_peak * gigabytes, prune_bar, size),
         row("streaming_prune_rate_over_copy", found.prune_rate, 0.5, "ratio", better="higher"),
-        row("disk_copy_rate", found.copy_rate * gigabytes, None, "GB read and written a second"),
+        row(
+            "disk_copy_rate",
+            found.copy_rate * gigabytes,
+            None,
+            "GB read and written a second",
+            better="higher",
+        ),
         row("streaming_score_peak_memory", found.score_peak * gigabytes, score_bar, size),
         row("streaming_score_seconds", found.score_seconds, None, "seconds"),
     ]

@@ -5,6 +5,7 @@ decoder gives the probabilities of the next value's token.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +21,7 @@ from tasks.models.interface import Forecast, Outputs
 from tasks.models.stacks import Stack
 from tasks.models.zoo.family import ZooModel, outputs_on_data_scale
 from tasks.models.zoo.sampling import forecast_of, same_draws
-from tasks.models.zoo.t5 import T5_STACKS, complete_t5, count_t5_blocks
+from tasks.models.zoo.t5 import DECODER, ENCODER, complete_t5, count_t5_blocks
 
 
 def cache_depth(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,14 +41,12 @@ class ChronosT5(ZooModel):
     along that path too, one token per step, where sampling would show single tokens.
     """
 
-    stacks: tuple[Stack, ...] = T5_STACKS
+    stacks: tuple[Stack, ...] = (ENCODER, replace(DECODER, also=("decoder_layers",)))
 
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The library's config with its defaults filled in, as config.json of a checkpoint."""
-        whole = complete_t5(data) | {"architectures": ["T5ForConditionalGeneration"]}
-        whole.pop("decoder_layers", None)  # `library_config` says it anew
-        return whole
+        return cache_depth(complete_t5(data) | {"architectures": ["T5ForConditionalGeneration"]})
 
     @classmethod
     def build_backbone(cls, data: Mapping[str, Any]) -> nn.Module:
@@ -71,10 +70,6 @@ class ChronosT5(ZooModel):
     def count_blocks(cls, data: Mapping[str, Any]) -> int:
         """Encoder and decoder blocks."""
         return count_t5_blocks(data)
-
-    def library_config(self) -> dict[str, Any]:
-        """config.json of backbone/, as the model's own library wants it."""
-        return cache_depth(self.config.backbone_config)
 
     def tail(self) -> list[nn.Module]:
         """The decoder's final norm and the head, whose weights also embed the tokens."""

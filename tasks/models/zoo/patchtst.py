@@ -35,6 +35,8 @@ NEEDED = {  # what univariate point forecasts ask of a config
 class PatchTst(ZooModel):
     """PatchTST with a point forecast. A shape without lengths takes those of the windows."""
 
+    stacks: tuple[Stack, ...] = (STACK,)
+
     def __init__(self, config: ZooConfig) -> None:
         """Builds with random weights from torch's global seed."""
         super().__init__(config)

@@ -188,6 +188,18 @@ def test_chronos_bolt_keeps_its_position_bias_whichever_block_is_first(keep, tmp
         torch.testing.assert_close(mean, smaller.forecast(context, HORIZON).mean)
 
 
+def test_chronos_t5_says_the_depth_of_its_cache_even_where_the_parent_did_not(tmp_path):
+    pytest.importorskip("chronos")
+    from tests.tasks.models.zoo.test_chronos_t5 import tiny
+
+    tiny().save(tmp_path)
+    path = tmp_path / "backbone/config.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in data.items() if k != "decoder_layers"}))
+    prune(tmp_path / "backbone", tmp_path / "out", (2, 3, 4, 5))
+    assert json.loads((tmp_path / "out/config.json").read_text())["decoder_layers"] == 3
+
+
 def test_files_that_go_with_a_checkpoint_go_along_but_not_its_card_or_other_weights(tmp_path):
     save("gpt2", tmp_path / "whole")
     for name in ("tokenizer.json", "merges.txt", "modeling.py", "LICENSE"):

@@ -12,9 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tasks.artifacts.files import read_json
 from tasks.models.base import ForecastModel
 from tasks.models.interface import LossSpec, task_loss
+from tasks.models.locate import family_of, stacks_of
 from tasks.models.registry import load_model
+from tasks.models.stacks import Stack
+from tasks.models.streaming import prune_checkpoint
+from tasks.models.upstream import checkpoint_config
 from tasks.models.zoo.family import ZooModel
 
 CONTEXT, HORIZON = 64, 16
@@ -138,6 +143,26 @@ class Contract(ABC):
         assert twice.kept == once.kept
         twice.save(tmp_path / "two")
         assert load_model(tmp_path / "two").kept == once.kept
+
+    def test_pruned_by_streaming_its_checkpoint_is_that_of_the_smaller_model(self, model, tmp_path):
+        model.save(tmp_path / "whole")
+        folder = tmp_path / "whole/backbone"
+        stacks = self.stacks_of_checkpoint(model, folder)
+        for number, keep in enumerate(self.keeps(model)):
+            out, expected = tmp_path / f"out{number}", tmp_path / f"expected{number}"
+            prune_checkpoint(folder, out, stacks, keep)
+            model.with_blocks(keep).save(expected)
+            for name in ("model.safetensors", "config.json"):
+                found, right = (place / name for place in (out, expected / "backbone"))
+                if name == "config.json":
+                    assert read_json(found) == read_json(right)
+                else:
+                    assert found.read_bytes() == right.read_bytes()
+
+    def stacks_of_checkpoint(self, model: ZooModel, folder: Path) -> tuple[Stack, ...]:
+        """The stacks that `fewlayers prune` finds without the model."""
+        assert family_of(checkpoint_config(folder), folder) == model.config.family
+        return stacks_of(model.config.family)
 
     def test_its_own_library_reads_it_and_forecasts_the_same(self, model, context, tmp_path):
         for keep in (list(range(model.num_blocks)), list(range(1, model.num_blocks))):

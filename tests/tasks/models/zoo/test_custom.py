@@ -11,6 +11,7 @@ from transformers import PatchTSMixerConfig, PatchTSMixerForPrediction
 from tasks.errors import CheckpointError, ParamsError
 from tasks.models.backbones import STACKS
 from tasks.models.build import build_model
+from tasks.models.locate import stacks_of
 from tasks.models.registry import load_model
 from tasks.models.stacks import Stack
 from tasks.models.zoo.custom import Custom
@@ -75,6 +76,12 @@ class CustomContract(Contract):
 
     def build(self) -> ZooModel:
         return tiny(self.SHAPE, self.OPTIONS)
+
+    def stacks_of_checkpoint(self, model: ZooModel, folder: Path) -> tuple[Stack, ...]:
+        """They are found in a model, not in a checkpoint."""
+        with pytest.raises(ParamsError, match=r"finds its blocks in a model, not in a checkpoint"):
+            stacks_of("custom")
+        return model.stacks
 
     def upstream_forecast(self, folder: Path, context: Tensor, horizon: int) -> Tensor:
         kind = getattr(transformers, self.OPTIONS["model"])

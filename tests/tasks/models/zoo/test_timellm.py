@@ -21,7 +21,10 @@ from tasks.errors import CheckpointError, ParamsError
 from tasks.masks.trie import forecasts
 from tasks.models.build import build_model
 from tasks.models.interface import LossSpec, task_loss
+from tasks.models.locate import family_of, stacks_of
 from tasks.models.registry import load_model
+from tasks.models.stacks import Stack
+from tasks.models.upstream import checkpoint_config
 from tasks.models.zoo.family import ZooModel
 from tasks.models.zoo.timellm import TimeLlm
 from tasks.scorers.gradients import requiring_gradients
@@ -74,6 +77,10 @@ class TimeLlmContract(Contract):
         ours.backbone = loaded.eval()
         with torch.no_grad():
             return ours.forecast(context, horizon).mean
+
+    def stacks_of_checkpoint(self, model: ZooModel, folder: Path) -> tuple[Stack, ...]:
+        """Its checkpoint is that of a text model."""
+        return stacks_of(family_of(checkpoint_config(folder), folder))
 
     def test_gradients_reach_every_block_through_the_forecast(self, model, context):
         """The language model is frozen, so they are asked for as the scores ask for them."""
