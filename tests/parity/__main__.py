@@ -25,13 +25,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests import ROOT
-from tests.parity.cases import MOIRAI, MOIRAI2, MOMENT, Case, model_of, windows
+from tests.parity.cases import (
+    MOIRAI,
+    MOIRAI2,
+    MOMENT,
+    SEED,
+    SUNDIAL,
+    TIME_MOE,
+    TIMER,
+    Case,
+    model_of,
+    windows,
+)
 
 TOLERANCE = 1e-5
 UNI2TS = (
     "gluonts==0.14.4", "lightning==2.6.0", "pytorch-lightning==2.6.0",
     "lightning-utilities==0.15.3", "torchmetrics==1.9.0", "hydra-core==1.3.2", "omegaconf==2.3.0",
     "antlr4-python3-runtime==4.9.3", "einops==0.8.2", "toolz==1.1.0",
+)  # fmt: skip
+SKTIME = (
+    "scikit-base==1.0.0", "transformers==4.40.1", "tokenizers==0.19.1", "huggingface-hub==0.23.0",
 )  # fmt: skip
 TRANSFORMERS = ("transformers==4.33.3", "tokenizers==0.13.3", "huggingface-hub==0.24.0")
 
@@ -50,6 +64,7 @@ LIBRARIES = [
     Library("uni2ts==2.0.0", UNI2TS, "library_moirai.py", MOIRAI + MOIRAI2),
     Library("uni2ts==1.2.0", UNI2TS, "library_moirai.py", MOIRAI),
     Library("momentfm==0.1.4", TRANSFORMERS, "library_moment.py", MOMENT),
+    Library("sktime==1.2.0", SKTIME, "library_decoders.py", SUNDIAL + TIMER + TIME_MOE),
 ]
 
 
@@ -71,10 +86,10 @@ def environment(library: Library, state: Path) -> Path:
 
 def ours(case: Case, folder: Path) -> dict[str, Tensor]:
     """Our numbers; the model, the windows and what is asked of them are left in the folder."""
-    model, window = model_of(case), windows(case.context + case.steps)
+    model, window = model_of(case), windows(case.context + case.steps, case.gaps)
     model.save(folder)
     told = {"family": case.family, "context": case.context, "horizon": case.steps}
-    told["options"] = case.options
+    told |= {"options": case.options, "seed": SEED}
     (folder / "case.json").write_text(json.dumps(told), encoding="utf-8")
     save_file({"window": window}, folder / "window.safetensors")
     with torch.no_grad():

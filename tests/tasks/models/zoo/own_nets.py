@@ -1,7 +1,8 @@
-"""How nets of our own are compared with the published code, which cannot be installed here.
+"""How nets of our own are compared with the published code without an environment for it.
 
-Numbers in the tests were made once by the published code (transformers 4.40.1) with the weights of
-`fix_weights` on the series of `fixed_series`.
+`make parity` makes one and compares at larger sizes. Numbers in the tests were made once by the
+published code (transformers 4.40.1) with the weights of `fix_weights` on the series of
+`fixed_series`.
 """
 
 import json
