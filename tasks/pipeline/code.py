@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tasks.artifacts.files import sha256_of
@@ -26,14 +27,15 @@ def code_files(root: Path, module: Path) -> list[Path]:
     return sorted(seen | {file for path in seen for file in _named_files(path)})
 
 
-def imported_files(root: Path, path: Path) -> set[Path]:
-    """The files below `tasks/` that a file imports directly."""
+@cache
+def imported_files(root: Path, path: Path) -> frozenset[Path]:
+    """The files below `tasks/` that a file imports directly; each is parsed once a process."""
     found: set[Path] = set()
     for name in _imported_names(path):
         target = root.joinpath(*name.split(".")).with_suffix(".py")
         if name.split(".")[0] == "tasks" and target.is_file():
             found.add(target)
-    return found
+    return frozenset(found)
 
 
 def _imported_names(path: Path) -> Iterator[str]:
