@@ -65,8 +65,8 @@ def add_model(
     typer.echo(added.told())
     typer.echo(f"added to params.yaml: {', '.join(added.names)}")
     typer.echo(
-        "next: `fewlayers run`; what it makes lies in models/published/DATASET/"
-        f"{{{','.join(added.names[1:])}}}/"
+        "next: `fewlayers run`; what it makes lies in "
+        + " and ".join(f"models/published/DATASET/{one}/" for one in added.names[1:])
     )
 
 

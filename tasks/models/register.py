@@ -91,5 +91,6 @@ def _name_in_run(content: CommentedMap, key: str, new: Mapping[str, str]) -> Non
     run = content.setdefault("run", CommentedMap())
     if not isinstance(run.get(key), CommentedMap):
         run[key] = CommentedMap()
+    if not run[key]:
         run[key].fa.set_flow_style()
     run[key].update(new)
