@@ -120,12 +120,12 @@ def _stack_notes(pair: Pair) -> list[Note]:
     if len(stacks) < 2:
         return []
     notes = [Note("plain", f"Blocks by stack: {'; '.join(told)}.")]
-    if empty:
+    if list(stacks)[-1] in empty:
         notes.append(
             Note(
                 "warning",
-                f"No block of {', '.join(empty)} is kept: where that is a decoder, nothing of the "
-                "encoder reaches the forecast.",
+                f"No block of {list(stacks)[-1]} is kept, so nothing of the encoder reaches the "
+                "forecast.",
             )
         )
     return notes
