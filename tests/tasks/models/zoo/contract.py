@@ -53,9 +53,6 @@ def homogeneous_lists(module: nn.Module) -> list[tuple[str, nn.ModuleList]]:
 class Contract(ABC):
     """The laws. A family's class says how to build it and how its own library reads it."""
 
-    exact = True  # skipping equals removal bit for bit
-    tolerance = 0.0  # else: relative to the largest value
-
     @abstractmethod
     def build(self) -> ZooModel:
         """A tiny model of several blocks with CONTEXT and HORIZON, random weights, eval mode."""
@@ -80,12 +77,6 @@ class Contract(ABC):
         torch.manual_seed(0)  # for families that sample
         with torch.no_grad():
             return model.forecast(context, horizon).mean
-
-    def assert_same(self, found: Tensor, expected: Tensor) -> None:
-        if self.exact:
-            assert torch.equal(found, expected)
-        else:
-            torch.testing.assert_close(found, expected, rtol=self.tolerance, atol=self.tolerance)
 
     def keeps(self, model: ZooModel) -> list[list[int]]:
         """Masks to try: each stack without its first, a middle, its last block; every other."""
@@ -120,10 +111,10 @@ class Contract(ABC):
             smaller = model.with_blocks(keep)
             expected = self.mean(smaller, context)
             with model.only(keep):
-                self.assert_same(self.mean(model, context), expected)
+                assert torch.equal(self.mean(model, context), expected)
             dropped = [block for block in range(model.num_blocks) if block not in keep]
             with model.skipping(dropped):
-                self.assert_same(self.mean(model, context), expected)
+                assert torch.equal(self.mean(model, context), expected)
             assert smaller.kept == tuple(keep)
             assert smaller.num_blocks == len(keep)
 
@@ -210,8 +201,6 @@ class Contract(ABC):
                     assert {0.1, 0.5, 0.9} <= set(forecast.quantiles)
 
     def test_a_short_forecast_begins_a_long_one(self, model, context):
-        if not self.exact:
-            pytest.skip("samples are drawn for the whole horizon")
         short, long = self.mean(model, context, HORIZON // 2), self.mean(model, context, HORIZON)
         torch.testing.assert_close(short, long[:, : HORIZON // 2])
 
