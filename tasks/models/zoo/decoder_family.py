@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tasks.models.interface import Forecast, Outputs
+from tasks.models.stacks import Stack
 from tasks.models.zoo.decoder import DecoderNet, DecoderShape, read_shape
-from tasks.models.zoo.family import ZooModel
+from tasks.models.zoo.family import ZooModel, outputs_on_data_scale
 from tasks.models.zoo.gaps import filled
 
 
@@ -49,3 +51,27 @@ class DecoderModel(ZooModel):
         shape = self.backbone.shape
         longest = shape.max_position_embeddings * getattr(shape, "input_token_len", 1)
         return filled(context[:, -longest:])
+
+
+class HeadedDecoderModel(DecoderModel):
+    """A decoder whose heads forecast the values after every token, each another number of them."""
+
+    stacks: tuple[Stack, ...] = (
+        Stack(path="model.layers", depth="num_hidden_layers", norm="model.norm"),
+    )
+
+    def tail(self) -> list[nn.Module]:
+        """The final norm and the heads."""
+        return [*super().tail(), self.backbone.lm_heads]
+
+    def outputs(self, window: Float[Tensor, "B length"]) -> Outputs:
+        """The first piece of the forecast; the loss is the net's own, from every token."""
+        context, horizon = self.config.context, self.config.horizon
+        seen = self._seen(window[:, :context])
+        recent = window[:, context - seen.shape[1] :]
+        piece, loss = self.backbone.forecast_and_loss(seen, recent, horizon)
+        return outputs_on_data_scale(piece, window, context, loss)
+
+    def forecast(self, context: Float[Tensor, "B context"], horizon: int) -> Forecast:
+        """The next `horizon` values, in pieces of the longest head that fits."""
+        return Forecast(self.backbone.generate(self._seen(context), horizon))

@@ -31,14 +31,9 @@ class ZooConfig(ModelConfig):
 
 
 class ZooModel(ForecastModel):
-    """A model of a published family, around the module that its own library saves and loads.
-
-    Attributes:
-        NEEDS: the package that the family needs beside transformers, with its extra; empty: none.
-    """
+    """A model of a published family, around the module that its own library saves and loads."""
 
     CONFIG: ClassVar[type[ZooConfig]] = ZooConfig
-    NEEDS: ClassVar[str] = ""
     config: ZooConfig
 
     def __init__(self, config: ZooConfig) -> None:
