@@ -5,7 +5,6 @@ branches that do not depend on the failed stage finish, its dependants are NotRe
 ends Failed with one line that names the stage and why.
 """
 
-import os
 import queue
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +32,7 @@ from flows.repair import keep_lock, mend
 from tasks.data.fetch import raw_folder
 from tasks.errors import FewlayersError
 from tasks.params import Params, load_params
+from tasks.pipeline.schedule import available_cores, stages_within, startable
 from tasks.sections.data import Dataset
 
 Future = PrefectFuture[Any]
@@ -114,14 +114,13 @@ def stages_at_once(params: Params, cores: int | None = None) -> int:
     """
     wanted, threads = params.runtime.parallel_stages, params.runtime.threads
     if cores is None:
-        has_affinity = hasattr(os, "sched_getaffinity")
-        cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or threads
+        cores = available_cores()
     if threads > cores:
         raise FlowError(
             f"runtime.threads must be at most the {cores} cores of this machine; got {threads} "
             "in params.yaml"
         )
-    return min(wanted, cores // threads)
+    return stages_within(cores, threads=threads, wanted=wanted)
 
 
 def _run_graph(
@@ -135,7 +134,8 @@ def _run_graph(
     while len(done) < len(stages):
         busy = futures.keys() - done
         running = [stage for stage in stages if stage.name in busy]
-        for stage in startable(waiting, running, done, workers):
+        ready = [stage for stage in waiting if done.issuperset(stage.parents)]
+        for stage in startable(ready, running, workers):
             waiting.remove(stage)
             future = runner.submit(
                 run_stage,
@@ -154,22 +154,6 @@ def _run_graph(
             listener().finished(name, "NotReady", 0.0, state.message or "")
     artifacts.show_stages([rows[stage.name] for stage in stages])
     return {stage.name: futures[stage.name].state for stage in stages}
-
-
-def startable(
-    waiting: Sequence[dvc.Stage], running: Sequence[dvc.Stage], done: set[str], workers: int
-) -> list[dvc.Stage]:
-    """The waiting stages that may start now, in their order.
-
-    A stage that must be alone starts when nothing runs and nothing else can; beside it none does.
-    """
-    if any(stage.is_alone for stage in running):
-        return []
-    ready = [stage for stage in waiting if done.issuperset(stage.parents)]
-    together = [stage for stage in ready if not stage.is_alone]
-    if together or running:
-        return together[: workers - len(running)]
-    return ready[:1]
 
 
 def by_urgency(stages: Sequence[dvc.Stage]) -> list[dvc.Stage]:

@@ -47,19 +47,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
         time.sleep(0.1)
 
 
-def test_a_stage_that_must_be_alone_waits_for_the_others_and_they_for_it() -> None:
-    from flows.refresh import startable
-
-    first, second, third = (dvc.Stage(name, (), is_source=False) for name in ("a", "b", "c"))
-    time_it = dvc.Stage("measure", ("a",), is_source=False, is_alone=True)
-    again = dvc.Stage("measure again", ("a",), is_source=False, is_alone=True)
-    assert startable([time_it, first, second, third], [], set(), 2) == [first, second]
-    assert startable([time_it, third], [second], {"a"}, 2) == [third]
-    assert startable([time_it], [second], {"a"}, 2) == []
-    assert startable([time_it, again], [], {"a", "b", "c"}, 2) == [time_it]
-    assert startable([third], [time_it], {"a", "b"}, 2) == []
-
-
 def test_what_most_wait_for_comes_first() -> None:
     from flows.refresh import by_urgency
 
