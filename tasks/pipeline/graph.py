@@ -21,13 +21,17 @@ REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage: its name as DVC gives it, and what it reads, writes and runs."""
+    """One stage: its name as DVC gives it, and what it reads, writes and runs.
+
+    `is_alone`: nothing may run beside it (`meta: {alone: true}` in dvc.yaml), as it measures times.
+    """
 
     name: str
     command: str
     deps: tuple[str, ...]
     params: tuple[str, ...]  # dotted keys of params.yaml
     outs: tuple[str, ...]
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def _stage(name: str, body: Mapping[str, Any], names: Mapping[str, str], where: 
         deps=filled("deps"),
         params=filled("params"),
         outs=filled("outs") + filled("metrics"),
+        is_alone=bool((body.get("meta") or {}).get("alone")),
     )
 
 

@@ -56,8 +56,11 @@ def test_stages_and_their_parents_are_those_of_dvc(tmp_path: Path, preset: str) 
     shutil.copyfile(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
     dvc.prepare(tmp_path)
     graph = read_graph(tmp_path / "dvc.yaml", content)
-    theirs = {stage.name: set(stage.parents) for stage in dvc.stage_graph(tmp_path)}
+    known = dvc.stage_graph(tmp_path)
+    theirs = {stage.name: set(stage.parents) for stage in known}
     assert {name: set(parents) for name, parents in graph.parents.items()} == theirs
+    alone = {stage.name for stage in graph.stages if stage.is_alone}
+    assert alone == {stage.name for stage in known if stage.is_alone} != set()
     repo = Repo(str(tmp_path))
     for stage in repo.index.stages:
         own = next(one for one in graph.stages if one.name == stage.name)
