@@ -1,8 +1,9 @@
 """Runs a preset's whole graph in pieces, without Prefect, DVC or a network: `make study-gpu`.
 
-dvc.yaml is read and its stages are run one after the other in `.state/bare/PRESET/`. A piece ends
-after its budget, with exit status 75: the same command goes on from there. The tables and the
-figure of error against scale, of the models that are finished, lie in data/studies/PRESET/.
+dvc.yaml is read and its stages are run in `.state/bare/PRESET/`, up to `runtime.parallel_stages` at
+once. A piece ends after its budget, with exit status 75: the same command goes on from there. The
+tables and the figure of error against scale, of the models that are finished, lie in
+data/studies/PRESET/.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from tasks.figures.scale import draw_scale_study
 from tasks.figures.style import write_png
 from tasks.metrics.scale import ScaleStudy, finished_models, markdown_of_study, read_study
 from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
+from tasks.pipeline.done import stage_seconds
 from tasks.pipeline.graph import Graph, read_graph
-from tasks.pipeline.runner import Piece, one_at_a_time, run_graph, stage_seconds
+from tasks.pipeline.runner import Piece, one_at_a_time, run_graph
 from tasks.runtime import run_stage
 
 ON_CUDA, ELSEWHERE = "gpu", "gpu-pico"  # presets
@@ -91,7 +93,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "--grace-seconds",
         type=float,
         default=90.0,
-        help="its last part, in which the stage at work saves its state (default: %(default)g)",
+        help="its last part, in which the stages at work save their state (default: %(default)g)",
     )
     given = parser.parse_args(argv)
     if not 0 <= given.grace_seconds < given.budget_seconds:
@@ -130,7 +132,7 @@ def main(argv: list[str]) -> None:
     if outcome.stopped_at:
         log.info("models finished so far: %s", ", ".join(models) or "none")
         log.info(
-            "%d of %d stages are done, %s is next: run it again to go on",
+            "%d of %d stages are done, the first that is not is %s: run it again to go on",
             *(len(outcome.done), len(graph.stages), outcome.stopped_at),
         )
         raise SystemExit(UNFINISHED)

@@ -1,46 +1,36 @@
-"""Runs a graph's stages one after the other, in pieces: what is done stays done.
+"""Runs a graph's stages, several at once, in pieces: what is done stays done."""
 
-A stage is done when a marker below `.state/done/` holds its fingerprint and its outputs are there.
-The fingerprint covers all that dvc.yaml lists for the stage: the command, the values of its
-parameters, the bytes of its files, and the fingerprints of the stages whose outputs it reads.
-"""
-
-import hashlib
-import json
 import logging
-import os
-import shlex
-import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tasks.artifacts.files import sha256_of, write_text
 from tasks.errors import ArtifactError, FewlayersError
-from tasks.pipeline.environment import stage_variables
-from tasks.pipeline.graph import Graph, Stage, touch, value_of
+from tasks.pipeline.done import fingerprints, is_done, mark_done, missing_outs, unmark
+from tasks.pipeline.graph import Graph, Stage
+from tasks.pipeline.processes import POLL_SECONDS, arguments_of, start, stop
+from tasks.pipeline.schedule import available_cores, stages_within, startable
+from tasks.sections.run import Runtime
 
 log = logging.getLogger(__name__)
 
 
 class StageFailedError(FewlayersError):
-    """A stage ended with an error, which it has printed."""
+    """Stages ended with an error, which they have printed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a piece came: the stages done, and the one it stopped in or before, if any."""
+    """How far a piece came: the stages done, and the first that is not, both in graph order."""
 
     done: tuple[str, ...]
-    stopped_at: str | None
+    stopped_at: str | None  # None: all are done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +39,8 @@ class Piece:
 
     Attributes:
         budget_seconds: of the whole piece.
-        grace_seconds: the last part of it, for the stage at work to save its state: it is told to
-            stop when this begins and killed when it ends.
+        grace_seconds: the last part of it, for the stages at work to save their state: they are
+            told to stop when this begins and killed when it ends.
     """
 
     budget_seconds: float
@@ -83,6 +73,8 @@ def run_graph(
 ) -> Outcome:
     """Runs what is not done, in order, until all is done or the piece ends.
 
+    Up to `runtime.parallel_stages` run at once. Where one fails, those that do not need it go on.
+
     Args:
         root: the workspace, with params.yaml and tasks/.
         graph: its stages.
@@ -92,141 +84,120 @@ def run_graph(
 
     Raises:
         ArtifactError: a stage needs a file that is not there and that no stage makes.
-        StageFailedError: a stage failed.
+        ParamsError: a stage's command does not start with python.
+        StageFailedError: stages failed; the others are done, or the piece has ended.
     """
-    started = clock()
-    threads = int((params.get("runtime") or {}).get("threads", 1))
-    marks: dict[str, str] = {}
-    names = tuple(stage.name for stage in graph.stages)
-    for number, stage in enumerate(graph.stages):
-        marks[stage.name] = fingerprint(root, stage, graph, params, marks)
-        if is_done(root, stage, marks[stage.name]):
-            continue
-        left = started + piece.budget_seconds - piece.grace_seconds - clock()
-        if left <= 0:
-            return Outcome(names[:number], stage.name)
-        log.info("%d/%d %s", number + 1, len(graph.stages), stage.name)
-        before = clock()
-        if not _run(root, stage, threads, left, piece.grace_seconds):
-            return Outcome(names[:number], stage.name)
-        log.info("%s: done in %.0f s", stage.name, clock() - before)
-        _mark(root, stage, marks[stage.name], clock() - before)
-    return Outcome(names, None)
-
-
-def fingerprint(
-    root: Path, stage: Stage, graph: Graph, params: Mapping[str, Any], marks: Mapping[str, str]
-) -> str:
-    """Hex sha256 over the command, parameters, files and parents of a stage.
-
-    Args:
-        root: the workspace.
-        stage: one of the graph.
-        graph: all stages.
-        params: the content of params.yaml.
-        marks: fingerprints of the stages before.
-
-    Raises:
-        ArtifactError: a file that no stage makes is missing.
-    """
-    made = [out for other in graph.stages for out in other.outs]
-    files = {
-        dep: _hash_of(root / dep, stage.name)
-        for dep in stage.deps
-        if not any(touch(dep, out) for out in made)
-    }
-    parts = {
-        "command": stage.command,
-        "params": {key: value_of(params, key) for key in stage.params},
-        "files": files,
-        "parents": {name: marks[name] for name in graph.parents[stage.name]},
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _hash_of(path: Path, stage: str) -> dict[str, str] | str:
-    if path.is_file():
-        return sha256_of(path)
-    if not path.is_dir():
-        raise ArtifactError(f"{path}: {stage} needs it, no stage makes it, and it is not there")
-    files = sorted(
-        file for file in path.rglob("*") if file.is_file() and file.parent.name != "__pycache__"
-    )
-    return {str(file.relative_to(path)): sha256_of(file) for file in files}
-
-
-def _marker(root: Path, stage: Stage) -> Path:
-    return root / ".state" / "done" / f"{stage.name}.json"
-
-
-def is_done(root: Path, stage: Stage, mark: str) -> bool:
-    """Whether the stage was run as it is now and its outputs are there."""
+    end = clock() + piece.budget_seconds - piece.grace_seconds
+    runtime = Runtime.model_validate(params.get("runtime") or {})
+    workers = _workers(runtime)
+    work = _Work(root, graph, params, runtime.threads)
     try:
-        content = json.loads(_marker(root, stage).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return content["fingerprint"] == mark and all((root / out).exists() for out in stage.outs)
+        while clock() < end and work.go_on(workers):
+            time.sleep(POLL_SECONDS)
+            work.settle()
+    finally:
+        work.stop(piece.grace_seconds)
+    if work.failed:
+        raise StageFailedError(work.told_of_failure())
+    left = work.left()
+    done = tuple(stage.name for stage in graph.stages if stage.name in work.done)
+    return Outcome(done, left[0].name if left else None)
 
 
-def stage_seconds(root: Path, graph: Graph) -> dict[str, float]:
-    """How long the last start of every stage took that is done; those before it are not counted."""
-    found = {}
-    for stage in graph.stages:
-        path = _marker(root, stage)
-        if path.is_file():
-            found[stage.name] = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-    return found
+def _workers(runtime: Runtime) -> int:
+    cores = available_cores()
+    workers = stages_within(cores, threads=runtime.threads, wanted=runtime.parallel_stages)
+    if workers < runtime.parallel_stages:
+        log.info(
+            "runtime.parallel_stages %d x runtime.threads %d is more than the %d cores; "
+            "running %d at once",
+            *(runtime.parallel_stages, runtime.threads, cores, workers),
+        )
+    return workers
 
 
-def _mark(root: Path, stage: Stage, mark: str, seconds: float) -> None:
-    for out in stage.outs:
-        if not (root / out).exists():
-            raise ArtifactError(f"{stage.name}: ended without having made {out}")
-    content = {"fingerprint": mark, "seconds": round(seconds, 3)}
-    write_text(_marker(root, stage), json.dumps(content) + "\n")
+@dataclass(frozen=True)
+class _Started:
+    stage: Stage
+    process: subprocess.Popen[bytes]
+    at: float  # of time.monotonic
 
 
-def _run(root: Path, stage: Stage, threads: int, seconds: float, grace_seconds: float) -> bool:
-    """Runs a stage; False where it had to be stopped. Raises StageFailedError."""
-    _marker(root, stage).unlink(missing_ok=True)
-    for out in stage.outs:  # as DVC does: nothing of an earlier run is left in them
-        if (root / out).is_dir():
-            shutil.rmtree(root / out)
-        else:
-            (root / out).unlink(missing_ok=True)
-        (root / out).parent.mkdir(parents=True, exist_ok=True)
-    program, *arguments = shlex.split(stage.command)
-    if program != "python":
-        raise StageFailedError(f"{stage.name}: its command must start with python; got {program!r}")
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=root,
-        env=os.environ | stage_variables(threads),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        status = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        _stop(process, grace_seconds)
-        status = process.returncode
-        if status:
-            return False
-    except BaseException:
-        _stop(process, grace_seconds)
-        raise
-    if status:
-        raise StageFailedError(f"{stage.name}: exit status {status}; its reason stands above")
-    return True
+class _Work:
+    """A graph's stages by what has become of them; final."""
 
+    def __init__(self, root: Path, graph: Graph, params: Mapping[str, Any], threads: int) -> None:
+        self.root, self.graph, self.threads = root, graph, threads
+        self.marks = fingerprints(root, graph, params)
+        self.done = {s.name for s in graph.stages if is_done(root, s, self.marks[s.name])}
+        self.failed: dict[str, str] = {}  # why
+        self.running: dict[str, _Started] = {}
+        for stage in self.left():
+            arguments_of(stage)  # what cannot run is refused before anything is started
 
-def _stop(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
-    """Tells the stage to stop, and ends it and all it has started when the grace is over."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(grace_seconds)
-    except subprocess.TimeoutExpired:
-        log.warning("not stopped within %.0f s, so killed", grace_seconds)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    def left(self) -> list[Stage]:
+        """The stages that are not done, in order."""
+        return [stage for stage in self.graph.stages if stage.name not in self.done]
+
+    def go_on(self, workers: int) -> bool:
+        """Starts what may start; False when nothing is at work then."""
+        ready = [
+            stage
+            for stage in self.left()
+            if stage.name not in self.running.keys() | self.failed.keys()
+            and self.done.issuperset(self.graph.parents[stage.name])
+        ]
+        at_work = [started.stage for started in self.running.values()]
+        for stage in startable(ready, at_work, workers):
+            place = 1 + self.graph.stages.index(stage)
+            log.info("%d/%d %s", place, len(self.graph.stages), stage.name)
+            unmark(self.root, stage)
+            process = start(self.root, stage, self.threads)
+            self.running[stage.name] = _Started(stage, process, time.monotonic())
+        return bool(self.running)
+
+    def settle(self) -> None:
+        """Takes the stages that have ended from those at work: they are done, or have failed."""
+        for name, started in list(self.running.items()):
+            status = started.process.poll()
+            if status is None:
+                continue
+            del self.running[name]
+            if status:
+                self._fail(name, f"exit status {status}; its reason stands above")
+            else:
+                self._finish(started)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Stops the stages at work; those that end well in spite of it are done."""
+        processes = {name: started.process for name, started in self.running.items()}
+        stop(processes, grace_seconds)
+        for started in self.running.values():
+            if started.process.returncode == 0:
+                self._finish(started)
+        self.running.clear()
+
+    def told_of_failure(self) -> str:
+        """One line: the stages that failed, why, and those that were not run because of it."""
+        blocked = dict.fromkeys(self.failed)
+        for stage in self.left():
+            if any(parent in blocked for parent in self.graph.parents[stage.name]):
+                blocked[stage.name] = None
+        told = [f"{name}: {reason}" for name, reason in self.failed.items()]
+        behind = [name for name in blocked if name not in self.failed]
+        if behind:
+            told.append(f"not run because of that: {', '.join(behind)}")
+        return "; ".join(told)
+
+    def _finish(self, started: _Started) -> None:
+        stage, seconds = started.stage, time.monotonic() - started.at
+        if missing := missing_outs(self.root, stage):
+            self._fail(stage.name, f"ended without having made {missing[0]}")
+            return
+        mark_done(self.root, stage, self.marks[stage.name], seconds)
+        self.done.add(stage.name)
+        log.info("%s: done in %.0f s", stage.name, seconds)
+
+    def _fail(self, name: str, reason: str) -> None:
+        self.failed[name] = reason
+        log.error("%s: %s", name, reason)

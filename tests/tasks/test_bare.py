@@ -125,7 +125,7 @@ def test_a_piece_without_time_says_run_it_again(whole: Path, tmp_path: Path) -> 
     process = start(project, "--budget-seconds", "0.001", "--grace-seconds", "0")
     output = process.communicate()[0]
     assert process.returncode == 75
-    assert "0 of 5 stages are done, code is next: run it again to go on" in output
+    assert "0 of 5 stages are done, the first that is not is code: run it again to go on" in output
     again = start(whole, "--budget-seconds", "0.001", "--grace-seconds", "0")
     assert "run it again" not in again.communicate()[0]
 

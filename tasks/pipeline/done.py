@@ -1,0 +1,100 @@
+"""What is done: a marker below `.state/done/` holds a stage's fingerprint, and its outputs stand.
+
+The fingerprint covers all that dvc.yaml lists for the stage: the command, the values of its
+parameters, the bytes of its files, and the fingerprints of the stages whose outputs it reads.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.artifacts.files import sha256_of, write_text
+from tasks.errors import ArtifactError
+from tasks.pipeline.graph import Graph, Stage, touch, value_of
+
+
+def fingerprints(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[str, str]:
+    """By stage: hex sha256 over its command, parameters, files and parents.
+
+    Args:
+        root: the workspace.
+        graph: its stages.
+        params: the content of params.yaml.
+
+    Raises:
+        ArtifactError: a file that no stage makes is missing.
+    """
+    made = [out for stage in graph.stages for out in stage.outs]
+    found: dict[str, str] = {}
+    for stage in graph.stages:
+        files = {
+            dep: _hash_of(root / dep, stage.name)
+            for dep in stage.deps
+            if not any(touch(dep, out) for out in made)
+        }
+        parts = {
+            "command": stage.command,
+            "params": {key: value_of(params, key) for key in stage.params},
+            "files": files,
+            "parents": {name: found[name] for name in graph.parents[stage.name]},
+        }
+        found[stage.name] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return found
+
+
+def _hash_of(path: Path, stage: str) -> dict[str, str] | str:
+    if path.is_file():
+        return sha256_of(path)
+    if not path.is_dir():
+        raise ArtifactError(f"{path}: {stage} needs it, no stage makes it, and it is not there")
+    files = sorted(
+        file for file in path.rglob("*") if file.is_file() and file.parent.name != "__pycache__"
+    )
+    return {str(file.relative_to(path)): sha256_of(file) for file in files}
+
+
+def _marker(root: Path, stage: Stage) -> Path:
+    return root / ".state" / "done" / f"{stage.name}.json"
+
+
+def is_done(root: Path, stage: Stage, mark: str) -> bool:
+    """Whether the stage was run as it is now and its outputs are there.
+
+    Args:
+        root: the workspace.
+        stage: of its graph.
+        mark: the stage's fingerprint.
+    """
+    try:
+        content = json.loads(_marker(root, stage).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return content["fingerprint"] == mark and not missing_outs(root, stage)
+
+
+def missing_outs(root: Path, stage: Stage) -> list[str]:
+    """The stage's outputs that are not there."""
+    return [out for out in stage.outs if not (root / out).exists()]
+
+
+def mark_done(root: Path, stage: Stage, mark: str, seconds: float) -> None:
+    """Notes that a stage with this fingerprint is done, and how long its last start took."""
+    content = {"fingerprint": mark, "seconds": round(seconds, 3)}
+    write_text(_marker(root, stage), json.dumps(content) + "\n")
+
+
+def unmark(root: Path, stage: Stage) -> None:
+    """Forgets that a stage is done."""
+    _marker(root, stage).unlink(missing_ok=True)
+
+
+def stage_seconds(root: Path, graph: Graph) -> dict[str, float]:
+    """How long the last start of every stage took that is done; those before it are not counted."""
+    found = {}
+    for stage in graph.stages:
+        path = _marker(root, stage)
+        if path.is_file():
+            found[stage.name] = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    return found
