@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tasks.metrics.scale import ScaleStudy, finished_models, markdown_of_study, 
 from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
 from tasks.pipeline.done import stage_seconds
 from tasks.pipeline.graph import Graph, read_graph
-from tasks.pipeline.runner import Piece, one_at_a_time, run_graph
+from tasks.pipeline.runner import Outcome, Piece, StageFailedError, one_at_a_time, run_graph
 from tasks.runtime import run_stage
 
 ON_CUDA, ELSEWHERE = "gpu", "gpu-pico"  # presets
@@ -31,13 +32,26 @@ NO_BASE_NOTE = "data/pretrained/none/README.md"  # what a model without a pretra
 log = logging.getLogger(__name__)
 
 
-def make_workspace(project: Path, preset: str) -> tuple[Path, dict[str, Any]]:
+def make_workspace(
+    project: Path, preset: str, only: Sequence[str] = ()
+) -> tuple[Path, dict[str, Any]]:
     """The folder in which a preset is run, made or renewed, and the content of its params.yaml.
 
+    Args:
+        project: holds params.yaml and tasks/.
+        preset: of params.yaml.
+        only: of the models that the preset runs; none: all of them.
+
     Raises:
-        ParamsError: there is no such preset, or params.yaml with it is not valid.
+        ParamsError: there is no such preset or model, or params.yaml with it is not valid.
     """
     content = load_preset(project / "params.yaml", preset)
+    models = content["run"]["models"]
+    if unknown := [name for name in only if name not in models]:
+        raise ParamsError(
+            f"--models: the preset {preset} has no {unknown[0]!r}; it has {', '.join(models)}"
+        )
+    content["run"]["models"] = {name: models[name] for name in only or models}
     root = project / ".state" / "bare" / preset
     root.mkdir(parents=True, exist_ok=True)
     write_text(root / "params.yaml", yaml_text(content))
@@ -87,6 +101,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "--preset", help=f"by default {ON_CUDA} where torch sees a CUDA device, else {ELSEWHERE}"
     )
     parser.add_argument(
+        "--models", nargs="+", default=[], metavar="NAME", help="only these of the preset's models"
+    )
+    parser.add_argument(
         "--budget-seconds", type=float, default=540.0, help="of one piece (default: %(default)g)"
     )
     parser.add_argument(
@@ -118,17 +135,22 @@ def main(argv: list[str]) -> None:
     args, project = _arguments(argv), Path.cwd()
     preset = args.preset or _preset()
     load_params(project / "params.yaml")
-    root, content = make_workspace(project, preset)
+    root, content = make_workspace(project, preset, args.models)
     params = validate_params(content, preset)
     with one_at_a_time(root):
         graph = read_graph(project / "dvc.yaml", content)
         bring_raw(project, root, params, graph)
         piece = Piece(budget_seconds=args.budget_seconds, grace_seconds=args.grace_seconds)
-        outcome = run_graph(root, graph, content, piece)
-    folder = project / "data" / "studies" / preset
-    models = finished_models(params, outcome.done)
-    if models:
-        write_results(folder, read_study(root, params, models), stage_seconds(root, graph))
+        folder, failure = project / "data" / "studies" / preset, None
+        try:
+            outcome = run_graph(root, graph, content, piece)
+        except StageFailedError as error:
+            outcome, failure = Outcome(error.done, None), error
+        models = finished_models(params, outcome.done)
+        if models:
+            write_results(folder, read_study(root, params, models), stage_seconds(root, graph))
+        if failure is not None:
+            raise failure
     if outcome.stopped_at:
         log.info("models finished so far: %s", ", ".join(models) or "none")
         log.info(

@@ -32,6 +32,7 @@ from tasks.models.stacks import (
     skipped,
     split_keep,
 )
+from tasks.models.unfilled import Unfilled
 from tasks.models.walk import Walk
 
 
@@ -160,7 +161,7 @@ class ForecastModel(nn.Module, ABC):
         for stack, numbers in zip(self.stacks, self.split_keep(keep), strict=True):
             state = keep_tensors(state, replace(stack, path=f"backbone.{stack.path}"), numbers)
         first = next(self.parameters())
-        with torch.random.fork_rng(devices=[]):
+        with Unfilled():
             smaller = type(self)(config).to(dtype=first.dtype)
         smaller.load_state_dict(state, strict=True)
         return smaller.to(device=first.device).train(self.training)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from tasks.errors import CheckpointError, MaskError
@@ -13,6 +12,7 @@ from tasks.models.checkpoint import read_folder
 from tasks.models.families import family_class
 from tasks.models.native import NativeModel
 from tasks.models.sublayers import SublayerModel, split_blocks
+from tasks.models.unfilled import Unfilled
 from tasks.sections.search import Granularity
 
 
@@ -27,7 +27,7 @@ def load_model(folder: Path) -> ForecastModel:
     is_split = "granularity" in data
     kind = SublayerModel if is_split else family_class(str(data.get("family")))
     config = validated(kind, data, folder)
-    with torch.random.fork_rng(devices=[]):
+    with Unfilled():
         model = kind(config)
     try:
         model.load_stored(tensors)

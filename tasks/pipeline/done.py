@@ -1,18 +1,22 @@
 """What is done: a marker below `.state/done/` holds a stage's fingerprint, and its outputs stand.
 
 The fingerprint covers all that dvc.yaml lists for the stage: the command, the values of its
-parameters, the bytes of its files, and the fingerprints of the stages whose outputs it reads.
+parameters, the bytes of its files, the code that it runs, and the fingerprints of the other stages
+whose outputs it reads.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tasks.artifacts.files import sha256_of, write_text
 from tasks.errors import ArtifactError
+from tasks.pipeline.code import checksums, code_files
 from tasks.pipeline.graph import Graph, Stage, touch, value_of
+
+CODE_STAGE, CODE = "code", "code/*.sha256"  # a change of one file makes only its readers stale
 
 
 def fingerprints(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[str, str]:
@@ -34,14 +38,24 @@ def fingerprints(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[st
             for dep in stage.deps
             if not any(touch(dep, out) for out in made)
         }
+        code = {dep: _code_of(root, dep) for dep in stage.deps if PurePath(dep).match(CODE)}
         parts = {
             "command": stage.command,
             "params": {key: value_of(params, key) for key in stage.params},
             "files": files,
-            "parents": {name: found[name] for name in graph.parents[stage.name]},
+            "code": code,
+            "parents": {
+                name: found[name] for name in graph.parents[stage.name] if name != CODE_STAGE
+            },
         }
         found[stage.name] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return found
+
+
+def _code_of(root: Path, checksum_file: str) -> str:
+    """What the stage `code` will write into this file."""
+    module = root / "tasks" / f"{PurePath(checksum_file).stem}.py"
+    return checksums(root, code_files(root, module))
 
 
 def _hash_of(path: Path, stage: str) -> dict[str, str] | str:

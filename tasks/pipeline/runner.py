@@ -22,7 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class StageFailedError(FewlayersError):
-    """Stages ended with an error, which they have printed."""
+    """Stages ended with an error, which they have printed; `done` names those that are done."""
+
+    def __init__(self, message: str, done: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.done = done
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,10 @@ def run_graph(
             work.settle()
     finally:
         work.stop(piece.grace_seconds)
-    if work.failed:
-        raise StageFailedError(work.told_of_failure())
-    left = work.left()
     done = tuple(stage.name for stage in graph.stages if stage.name in work.done)
+    if work.failed:
+        raise StageFailedError(work.told_of_failure(), done)
+    left = work.left()
     return Outcome(done, left[0].name if left else None)
 
 
