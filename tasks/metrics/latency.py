@@ -22,6 +22,17 @@ def torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call; CUDA is waited for before and after it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
 def interleaved_seconds(
     runs: Mapping[str, Callable[[], object]],
     *,
@@ -41,20 +52,10 @@ def interleaved_seconds(
     gc.collect()
     for turn in range(-warmup, repeats):
         for name, run in runs.items():
-            taken = _seconds_of(run, device)
+            taken = seconds_of(run, device)
             if turn >= 0:
                 seconds[name].append(taken)
     return seconds
-
-
-def _seconds_of(run: Callable[[], object], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
 
 
 def latency_of(seconds: list[float]) -> Latency:

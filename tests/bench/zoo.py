@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from tasks.errors import ParamsError
-from tasks.masks.mask import even_mask, sizes_of
+from tasks.masks.mask import Mask, even_mask, sizes_of
 from tasks.models.backbones import STACKS
 from tasks.models.base import ForecastModel
 from tasks.models.families import zoo_class
@@ -50,20 +50,30 @@ class Sizes:
         return 2 * self.dropped
 
 
+def build(published: Published) -> ForecastModel:
+    """The model with random weights. Raises ParamsError where a package or backbone is missing."""
+    if published.family in NATIVE:
+        return _native(published)
+    return zoo_class(published.family).create(
+        published.config,
+        Windows(context=published.context, horizon=published.horizon),
+        family=published.family,
+        origin="published size",
+        options=published.options,
+        dtype=published.dtype,
+    )
+
+
 def build_on_meta(published: Published) -> ForecastModel:
-    """The model without weights. Raises ParamsError where a package or backbone is missing."""
-    windows = Windows(context=published.context, horizon=published.horizon)
+    """The model without weights. Raises ParamsError as `build`."""
     with torch.device("meta"):
-        if published.family in NATIVE:
-            return _native(published)
-        return zoo_class(published.family).create(
-            published.config,
-            windows,
-            family=published.family,
-            origin="published size",
-            options=published.options,
-            dtype=published.dtype,
-        )
+        return build(published)
+
+
+def quarter(num_blocks: int) -> Mask:
+    """The blocks that are kept."""
+    [size] = sizes_of([SHARE], num_blocks)
+    return even_mask(num_blocks, size)
 
 
 def _native(published: Published) -> NativeModel:
@@ -88,15 +98,14 @@ def sizes_of_model(published: Published) -> Sizes:
     """Counts the parameters of one published model."""
     model = build_on_meta(published)
     blocks = [sum(p.numel() for p in block.parameters()) for block in model.all_blocks()]
-    [size] = sizes_of([SHARE], len(blocks))
-    kept = even_mask(len(blocks), size)
+    kept = quarter(len(blocks))
     counts = model.parameter_counts()
     return Sizes(
         published,
         total=counts["all"],
         in_blocks=counts["blocks"],
         stacks=tuple(model.stack_sizes),
-        kept=size,
+        kept=len(kept),
         dropped=sum(count for block, count in enumerate(blocks) if block not in kept),
     )
 

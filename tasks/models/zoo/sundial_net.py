@@ -149,18 +149,21 @@ class SundialNet(DecoderNet):
         pieces: list[Tensor] = []
         while (missing := horizon - sum(piece.shape[2] for piece in pieces)) > 0:
             state = self.model(values)[:, -1]
-            noise = self._noise(len(values), samples, generator).to(state)
+            noise = self._noise(len(values), samples, generator, state)
             pieces.append(self.flow_loss.sample(state, noise)[:, :, :missing].float())
             # the lower median, by sorting: `median` has no deterministic form on a GPU
             middle = pieces[-1].sort(dim=1).values[:, (samples - 1) // 2]
             values = torch.cat([values, middle], dim=1)
         return torch.cat(pieces, dim=2) * scale[:, None] + mean[:, None]
 
-    def _noise(self, windows: int, samples: int, generator: torch.Generator | None) -> Tensor:
+    def _noise(
+        self, windows: int, samples: int, generator: torch.Generator | None, like: Tensor
+    ) -> Tensor:
+        # drawn on the CPU, so that a seed gives the same noise on every device
         if generator is None:
-            return torch.randn(samples * windows, self.flow_loss.values)
+            return torch.randn(samples * windows, self.flow_loss.values).to(like)
         noise = torch.randn(samples, self.flow_loss.values, generator=generator)
-        return noise.repeat_interleave(windows, 0)
+        return noise.to(like).repeat_interleave(windows, 0)
 
     def guess_and_loss(
         self,
@@ -182,7 +185,8 @@ class SundialNet(DecoderNet):
         """
         values, mean, scale = normalised(context)
         states, observed = self.model(values), torch.isfinite(window)
-        noise = self._noise(len(values), samples, torch.Generator().manual_seed(seed)).to(states)
+        generator = torch.Generator().manual_seed(seed)
+        noise = self._noise(len(values), samples, generator, states)
         guess = self.flow_loss.sample(states[:, -1], noise, steps=1).mean(1).float() * scale + mean
         length, patch = context.shape[1], self.shape.input_token_len
         ends = range(length - (states.shape[1] - 1) * patch, length + 1, patch)
