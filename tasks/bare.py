@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.artifacts.files import write_csv, write_text
 from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
+from tasks.errors import ParamsError
 from tasks.figures.scale import draw_scale_study
 from tasks.figures.style import write_png
 from tasks.metrics.scale import ScaleStudy, finished_models, markdown_of_study, read_study

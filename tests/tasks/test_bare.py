@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tasks.bare import make_workspace
+from tasks.errors import ParamsError
 from tasks.params import read_yaml, yaml_text
 from tests import ROOT
 
@@ -143,3 +145,13 @@ def test_the_grace_must_fit_into_the_budget(tmp_path: Path) -> None:
     process = start(project, "--budget-seconds", "60")
     assert "--grace-seconds must be less than --budget-seconds" in process.communicate()[0]
     assert process.returncode == 2
+
+
+def test_only_the_models_that_are_named_are_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    root, content = make_workspace(project, "gpu", ["tsfm-base", "tsfm-tiny"])
+    assert list(content["run"]["models"]) == ["tsfm-base", "tsfm-tiny"]
+    assert read_yaml(root / "params.yaml")["run"] == content["run"]
+    assert len(make_workspace(project, "gpu")[1]["run"]["models"]) == 4
+    with pytest.raises(ParamsError, match="has no 'tsfm-pico'; it has tsfm-tiny, tsfm-small"):
+        make_workspace(project, "gpu", ["tsfm-pico"])

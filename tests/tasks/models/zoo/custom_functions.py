@@ -41,10 +41,10 @@ def transformer_forecast(module: nn.Module, context: Tensor, horizon: int) -> Te
     mean = values.sum(1, keepdim=True) / observed.sum(1, keepdim=True).clamp(min=1)
     found = module.model(
         past_values=values,
-        past_time_features=torch.zeros(*values.shape, 1),
+        past_time_features=values.new_zeros(*values.shape, 1),
         past_observed_mask=observed.float(),
         future_values=mean.expand(-1, length),
-        future_time_features=torch.zeros(len(values), length, 1),
+        future_time_features=values.new_zeros(len(values), length, 1),
     )
     params = module.output_params(found.last_hidden_state)
     made = module.output_distribution(params, loc=found.loc, scale=found.scale)
