@@ -1,6 +1,7 @@
 """Chronos-T5 at a tiny size."""
 
 import copy
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,26 @@ def test_sampling_is_repeatable_and_leaves_the_global_generator_alone(model, con
     torch.manual_seed(5)
     assert torch.equal(first, again)
     assert torch.equal(drawn, torch.rand(3))
+
+
+def test_paths_are_drawn_so_many_at_a_time(model, monkeypatch):
+    drawn = []
+    hook = model.backbone.decoder.register_forward_hook(
+        lambda _module, _args, output: drawn.append(len(output.last_hidden_state))
+    )
+    context = windows(8)[:, :CONTEXT]
+    try:
+        with torch.no_grad():
+            assert len(model.forecast(context, 2).mean) == 8
+            whole = max(drawn)
+            drawn.clear()
+            monkeypatch.setattr(sys.modules[type(model).__module__], "PATHS_AT_ONCE", 13)
+            made = model.forecast(context, 2).mean
+    finally:
+        hook.remove()
+    assert (whole, max(drawn)) == (8 * 4, 3 * 4)
+    assert torch.isfinite(made).all()
+    assert made.shape == (8, 2)
 
 
 @pytest.mark.parametrize("keep", [range(6), [1, 2, 4, 5], [0, 3, 5], [2, 3, 4, 5], [0, 1, 2, 5]])
