@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.artifacts.search import SearchResult
-from tasks.artifacts.training import PruneSummary
+from tasks.artifacts.training import PruneSummary, TrainingSummary
 from tasks.figures.curves import SizedError
 from tasks.figures.inputs import Pair
 from tasks.figures.numbers import format_count, format_error, format_p_value, format_percent
@@ -135,11 +135,27 @@ def _p_values(p_value: float, p_superior: float) -> str:
     return f"p {format_p_value(p_value)} non-inferior, {format_p_value(p_superior)} superior"
 
 
+def _sweep_notes(training: TrainingSummary) -> list[Note]:
+    """That the learning rate lies at the edge of those tried, so that the best may lie beyond."""
+    tried = sorted(float(rate) for rate in training.sweep)
+    edges = {tried[0]: "lowest", tried[-1]: "highest"} if len(tried) > 1 else {}
+    edge = edges.get(training.learning_rate)
+    if edge is None:
+        return []
+    further = "lower" if edge == "lowest" else "higher"
+    text = (
+        f"The full model's learning rate {training.learning_rate:g} is the {edge} of the "
+        f"{len(tried)} tried; a {further} one in training.sweep_rates may be better."
+    )
+    return [Note("plain", text)]
+
+
 def _training_notes(pair: Pair) -> list[Note]:
     notes = []
     fit, series = fit_of_pair(pair), stationarity_of(pair.profile)
     if fit.still_improving:
         notes.append(Note("warning", sentence(fit.text)))
+    notes += _sweep_notes(pair.training)
     if series.stationary < series.tested:
         notes.append(
             Note(

@@ -74,6 +74,25 @@ def test_an_under_fitted_full_model_is_said(pair: Pair) -> None:
     assert "the verdict compares with an under-fitted model." in text
 
 
+@pytest.mark.parametrize(
+    ("rate", "told"),
+    [
+        (1e-4, "0.0001 is the lowest of the 3 tried; a lower one"),
+        (1e-3, ""),
+        (1e-2, "0.01 is the highest of the 3 tried; a higher one"),
+    ],
+)
+def test_a_learning_rate_at_the_edge_of_the_sweep_is_said(
+    pair: Pair, rate: float, told: str
+) -> None:
+    assert "learning rate" not in notes(pair)
+    sweep = {"0.0001": 0.4, "0.001": 0.4, "0.01": 0.4}
+    training = pair.training.model_copy(update={"sweep": sweep, "learning_rate": rate})
+    text = notes(Pair(**{**pair.__dict__, "training": training}))
+    assert told in text
+    assert ("learning rate" in text) == bool(told)
+
+
 def test_tests_that_disagree_are_both_named(pair: Pair) -> None:
     assert "disagree" not in notes(pair)
     text = notes(pair, verdict="inconclusive", p_value=0.2, p_superior=0.7)
