@@ -45,13 +45,19 @@ class _Module:
     def manual_seed_all(self, seed: int) -> None:
         """Random numbers are the CPU's."""
 
+    def get_rng_state(self, device: object) -> Tensor:
+        return torch.empty(0)
+
+    def set_rng_state(self, state: Tensor, device: object) -> None:
+        """There is none."""
+
     def _is_in_bad_fork(self) -> bool:
         return False
 
 
 @cache
 def device() -> torch.device:
-    """The device; torch is told of it once a process."""
+    """The device; torch is told of it once a process, and before its first backward pass."""
     _setup_privateuseone_for_python_backend(NAME, _Module())
     return torch.device(f"{NAME}:0")
 
@@ -138,7 +144,7 @@ class _Functions(TorchFunctionMode):
         if isinstance(first, Emulated):
             if func is Tensor.numpy:
                 raise TypeError(f"a tensor on {NAME} cannot be made a numpy array")
-            if func in (Tensor.tolist, Tensor.__repr__):
+            if func in (Tensor.tolist, Tensor.__repr__, Tensor.__format__):
                 return func(first.plain, *args[1:], **kwargs)
             if func is Tensor.new_tensor:
                 return Emulated(func(first.plain, *args[1:], **kwargs))

@@ -45,7 +45,6 @@ GROUPS = {
         "test_missing_values_are_not_values",
         "test_a_context_of_gaps_or_of_one_value_gives_finite_forecasts",
     ),
-    "another device": ("test_it_works_where_its_weights_lie",),
 }
 OPTIONS = ("-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "--durations=0")
 
