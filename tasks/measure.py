@@ -6,7 +6,6 @@ Its numbers depend on the machine, so they lie in a side file that only `report`
 import argparse
 import json
 import logging
-import os
 import platform
 import re
 import subprocess
@@ -27,6 +26,7 @@ from tasks.metrics.runtimes import measure_runtimes
 from tasks.models.base import ForecastModel
 from tasks.models.registry import load_model
 from tasks.params import Params
+from tasks.pipeline.schedule import available_cores
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections.judging import Measure
 
@@ -41,15 +41,8 @@ def machine_label(device: torch.device) -> str:
     if CPU_INFO.is_file():
         match = re.search(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text("utf-8"), re.MULTILINE)
         name = match[1] if match else name
-    label = f"{name}, {usable_cores()} cores, torch {torch.__version__}"
+    label = f"{name}, {available_cores()} cores, torch {torch.__version__}"
     return f"{label}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else label
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def random_context(
@@ -126,7 +119,7 @@ def measure(params: Params, dataset: str, model: str) -> None:
     peaks = {which: peak_in_child(folder, dataset, model) for which, folder in folders.items()}
     device = pick_device(params.runtime.device)
     models = {which: load_model(folder).to(device) for which, folder in folders.items()}
-    threads = [1] if device.type == "cuda" else sorted({1, usable_cores()})
+    threads = [1] if device.type == "cuda" else sorted({1, available_cores()})
     found = measure_latency(models, params, threads=threads, what=f"measure {name}")
     others = measure_runtimes(
         models,

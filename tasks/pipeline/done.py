@@ -31,6 +31,8 @@ def fingerprints(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[st
         ArtifactError: a file that no stage makes is missing.
     """
     made = [out for stage in graph.stages for out in stage.outs]
+    read = {dep for stage in graph.stages for dep in stage.deps if PurePath(dep).match(CODE)}
+    code = {dep: _code_of(root, dep) for dep in read}
     found: dict[str, str] = {}
     for stage in graph.stages:
         files = {
@@ -38,12 +40,11 @@ def fingerprints(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[st
             for dep in stage.deps
             if not any(touch(dep, out) for out in made)
         }
-        code = {dep: _code_of(root, dep) for dep in stage.deps if PurePath(dep).match(CODE)}
         parts = {
             "command": stage.command,
             "params": {key: value_of(params, key) for key in stage.params},
             "files": files,
-            "code": code,
+            "code": {dep: code[dep] for dep in stage.deps if dep in code},
             "parents": {
                 name: found[name] for name in graph.parents[stage.name] if name != CODE_STAGE
             },

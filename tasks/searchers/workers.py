@@ -10,6 +10,7 @@ from typing import Self
 
 from optuna.storages import BaseStorage
 
+from tasks.pipeline.schedule import available_cores
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import POLL_SECONDS, Gauge, measure_one
 from tasks.sections.run import Runtime
@@ -74,13 +75,6 @@ def processes_of(runtime: Runtime, options: Search) -> int:
             "%d processes wait", wanted, options.batch, wanted - options.batch,
         )  # fmt: skip
     return wanted
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def measure_for(gauge: Gauge, storage: BaseStorage, leader: int | None, what: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tasks.masks.mask import even_mask
 from tests import ROOT
+from tests.bench.zoo import quarter
 from tests.tasks.models.zoo.contract import Contract
 
 GROUPS = {
@@ -78,13 +78,14 @@ class Outcomes:
 def row(name: str, kind: type[Contract], counts: Mapping[tuple[str, str], int]) -> list[str]:
     """The cells of a design."""
     model = kind().build()
-    whole, size = model.parameter_counts()["all"], max(1, model.num_blocks // 4)
-    kept = model.with_blocks(even_mask(model.num_blocks, size)).parameter_counts()["all"]
+    keep = quarter(model.num_blocks)
+    whole = model.parameter_counts()["all"]
+    kept = model.with_blocks(keep).parameter_counts()["all"]
     blocks = " + ".join(str(one) for one in model.stack_sizes)
     cells = [
         f"{model.config.family}: {name.removeprefix('Test')}",
         blocks,
-        f"{whole:,} -> {kept:,} ({size})",
+        f"{whole:,} -> {kept:,} ({len(keep)})",
     ]
     for laws in GROUPS.values():
         passed = sum(counts.get((law, "passed"), 0) for law in laws)

@@ -11,10 +11,11 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tasks.pipeline.schedule import available_cores
 from tasks.searchers.journal import open_journal
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import known_slots
-from tasks.searchers.workers import Workers, available_cores, is_led, measure_for, processes_of
+from tasks.searchers.workers import Workers, is_led, measure_for, processes_of
 from tasks.sections.run import Runtime
 from tasks.sections.search import Search
 from tests.tasks.searchers.four_processes import PROCESSES, gauge_of
