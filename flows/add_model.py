@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -12,13 +11,13 @@ from flows.errors import FlowError
 from tasks.errors import CheckpointError, ParamsError
 from tasks.models.base import ForecastModel
 from tasks.models.build import build_model
-from tasks.models.detect import family_in
+from tasks.models.detect import family_in, family_named
 from tasks.models.register import names_of, register_checkpoint
 from tasks.models.upstream import fetch
 from tasks.params import load_params
 from tasks.sections.data import Windows
 from tasks.sections.models import FolderStart, HubId, HubStart
-from tasks.sections.zoo import ZooEntry, ZooFamily
+from tasks.sections.zoo import ZooEntry
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -72,13 +71,10 @@ def add_model(
     params_path = root / "params.yaml"
     windows = load_params(params_path).windows
     names_of(params_path, name, as_it_is=as_it_is)
-    if family is not None and family not in get_args(ZooFamily):
-        raise ParamsError(
-            f"--family: must be one of {', '.join(get_args(ZooFamily))}; got {family!r}"
-        )
+    named = None if family is None else family_named(family)
     start = _start(root, source, revision, hub_id)
     folder = fetch(start) if isinstance(start, HubStart) else root / start.path
-    known = TypeAdapter(ZooFamily).validate_python(family or family_in(folder))
+    known = named or family_in(folder)
     model = _loaded(ZooEntry(family=known, start=_absolute(start, folder)), windows)
     sizes = zip(model.stacks, model.stack_sizes, strict=True)
     counts = model.parameter_counts()

@@ -215,6 +215,7 @@ def check(
 app.command("add-model")(model_commands.add_model)
 app.command()(model_commands.forecast)
 app.command()(model_commands.export)
+app.command()(checkpoints.score)
 app.command()(checkpoints.prune)
 
 

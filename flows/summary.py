@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from tasks.artifacts.data import Profile
+from tasks.masks.mask import format_mask
+
+if TYPE_CHECKING:
+    from tasks.score_folder import FolderScores
 
 COLUMNS: Final = (
     "dataset", "model", "layers kept", "error full", "error pruned", "verdict", "speed-up",
@@ -66,6 +70,29 @@ def print_results(reports: Path) -> None:
     page = reports / "index.html"
     if page.is_file():
         console.print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def print_scores(found: "FolderScores", share: float, folder: Path) -> None:
+    """Prints the scores of every block, and what each score keeps at this share of the blocks."""
+    console = plain_console()
+    keeps = found.keeps(share)
+    held = "one block in memory at a time" if found.is_streamed else "the whole model in memory"
+    title = f"{folder}: {found.num_blocks} blocks, {found.windows} windows, {held}; higher = keep"
+    table = Table("block", "stack", *found.scores, title=title)
+    for row in found.frame().itertuples(index=False):
+        block, stack, *values = row
+        kept = [block in keep for keep in keeps.values()]
+        cells = [
+            f"{value:.4f}{' *' if is_kept else '  '}"
+            for value, is_kept in zip(values, kept, strict=True)
+        ]
+        table.add_row(str(block), str(stack), *cells)
+    console.print(table)
+    size = len(next(iter(keeps.values())))
+    console.print(f"* kept, {size} of {found.num_blocks} blocks (--share {share:g})")
+    for name, keep in keeps.items():
+        command = f'fewlayers prune {folder} OUT --keep "{format_mask(keep)}"'
+        console.print(f"{name + ':':17}{command}", markup=False, soft_wrap=True)
 
 
 def print_profile(profile: Profile) -> None:

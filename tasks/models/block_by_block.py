@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,11 @@ class BlockByBlock:
         return tensor
 
 
+def can_be_read_block_by_block(config: Mapping[str, Any]) -> bool:
+    """Whether `open_block_by_block` takes a model with this config: native, of whole blocks."""
+    return config.get("family") in {"tsfm", "llm4ts"} and "granularity" not in config
+
+
 def open_block_by_block(folder: Path) -> BlockByBlock:
     """The model in a folder that `save` wrote; its backbone may lie in shards.
 
@@ -90,7 +96,7 @@ def open_block_by_block(folder: Path) -> BlockByBlock:
             model is not a native one of whole blocks.
     """
     data, hashes = read_config(folder)
-    if data.get("family") not in {"tsfm", "llm4ts"} or "granularity" in data:
+    if not can_be_read_block_by_block(data):
         raise CheckpointError(
             f"{folder}: only native models of whole blocks are read block by block; this one is "
             f"{data.get('family')!r}, granularity {data.get('granularity', 'block')}; load it whole"

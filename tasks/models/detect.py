@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from tasks.errors import CheckpointError
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.errors import CheckpointError, ParamsError
 from tasks.models.upstream import checkpoint_config
 from tasks.sections.zoo import ZooFamily
 
@@ -31,6 +33,7 @@ MODEL_TYPES: Mapping[str, ZooFamily] = {
     "timer": "timer",
     "time_moe": "time_moe",
 }
+_ZOO_FAMILY: TypeAdapter[ZooFamily] = TypeAdapter(ZooFamily)
 TEXT = ("gpt2", "qwen3", "llama")
 
 
@@ -72,3 +75,12 @@ def family_in(folder: Path) -> ZooFamily:
         f"{folder / 'config.json'}: its family cannot be told from it (model_type {kind!r}); give "
         f"--family, one of {families}"
     )
+
+
+def family_named(name: str) -> ZooFamily:
+    """A family that a person named. Raises ParamsError where there is none of that name."""
+    try:
+        return _ZOO_FAMILY.validate_python(name)
+    except ValidationError:
+        families = ", ".join(get_args(ZooFamily))
+        raise ParamsError(f"--family: must be one of {families}; got {name!r}") from None

@@ -13,6 +13,7 @@ from tasks.models import detect
 from tasks.models.backbones import STACKS
 from tasks.models.families import zoo_class
 from tasks.models.stacks import Stack, depth_holder
+from tasks.models.upstream import checkpoint_config
 from tasks.sections.zoo import ZooFamily
 
 FAMILIES = (*STACKS, *get_args(ZooFamily))
@@ -24,6 +25,15 @@ class Located:
 
     stack: Stack
     size: int
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder is one that a stage wrote around a checkpoint, and not the checkpoint.
+
+    Raises:
+        CheckpointError: it has no config.json, or none that can be read.
+    """
+    return {"config", "sha256"} <= set(checkpoint_config(folder))
 
 
 def family_of(config: Mapping[str, Any], where: Path) -> str:

@@ -4,17 +4,16 @@ The states of all calibration windows go through a block before the next one is 
 are those states, h_0 .. h_L: the statistics compare every two of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tasks.models.block_by_block import BlockByBlock, open_block_by_block
+from tasks.models.block_by_block import BlockByBlock
 from tasks.models.interface import Trace
 from tasks.models.native import NativeModel
 from tasks.models.walk import Step
@@ -40,29 +39,32 @@ class Batch:
 
 @torch.no_grad()
 def collect_streamed(
-    folder: Path,
+    opened: BlockByBlock,
     contexts: Float[Tensor, "windows context"],
     batch_size: int,
     *,
     keep_as: torch.dtype = torch.float32,
+    after: Callable[[int], None] | None = None,
 ) -> StackedActivations:
-    """What `collect` returns for the model in a folder, bit for bit, with one block in memory.
+    """What `collect` returns for the whole model, bit for bit, with one block in memory.
 
     Args:
-        folder: of a native model; its backbone may lie in shards.
+        opened: the model.
         contexts: the calibration windows.
         batch_size: windows that go through a block together.
         keep_as: precision of the states that are kept. In bfloat16 they take half the memory and
             the statistics differ by rounding; what goes on to the next block is not rounded.
+        after: told, after each block, how many are done.
 
     Raises:
-        CheckpointError: the folder is not whole, or its model not a native one.
+        CheckpointError: a block's weights do not fit the model's config, or one is not finite.
     """
-    opened = open_block_by_block(folder)
     with _open_attention(opened.model):
         batches = [_start(opened.model, batch, keep_as) for batch in contexts.split(batch_size)]
         for number in range(len(opened.stored)):
             _through(opened, number, batches, keep_as)
+            if after is not None:
+                after(number + 1)
     parts = [summarise(batch.states, torch.stack(batch.diversities, 1)) for batch in batches]
     return StackedActivations.join([StackedActivations((part,)) for part in parts])
 

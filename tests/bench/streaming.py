@@ -24,6 +24,7 @@ from torch import Tensor
 from tasks.artifacts.files import sha256_of, write_text
 from tasks.metrics.latency import torch_threads
 from tasks.models.backbones import STACKS
+from tasks.models.block_by_block import open_block_by_block
 from tasks.models.native import NativeConfig, NativeModel
 from tasks.models.shards import WEIGHTS, bytes_of, split_shards, write_shards
 from tasks.models.streaming import prune_checkpoint
@@ -205,7 +206,7 @@ def main(what: str, folder: str, *out: str) -> None:
     elif what == "score":
         windows = torch.randn(WINDOWS, CONTEXT, generator=torch.Generator().manual_seed(0))
         with torch_threads(1):
-            collect_streamed(Path(folder), windows.cumsum(1), BATCH)
+            collect_streamed(open_block_by_block(Path(folder)), windows.cumsum(1), BATCH)
     else:
         raise SystemExit("usage: python -m tests.bench.streaming prune FOLDER OUT | score FOLDER")
     print(json.dumps({"peak": peak_bytes(), "seconds": time.perf_counter() - started}))

@@ -30,6 +30,7 @@ GROUPS = {
     "saved, pruned again, by streaming": (
         "test_saved_and_pruned_again_it_is_the_same",
         "test_pruned_by_streaming_its_checkpoint_is_that_of_the_smaller_model",
+        "test_a_model_folder_pruned_by_streaming_is_that_of_the_smaller_model",
     ),
     "its own library reads it, same forecast": (
         "test_its_own_library_reads_it_and_forecasts_the_same",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.models.block_by_block import open_block_by_block
 from tasks.models.registry import load_model
 from tasks.scorers import activations
 from tasks.scorers.activations import Activations, collect
@@ -36,7 +37,7 @@ def contexts():
 def test_statistics_and_scores_equal_those_in_memory(backbone, head, dtype, contexts, tmp_path):
     tiny_model(backbone, head=head, family="llm4ts").to(dtype).save(tmp_path)
     expected = collect(load_model(tmp_path), contexts, 4)
-    found = collect_streamed(tmp_path, contexts, 4)
+    found = collect_streamed(open_block_by_block(tmp_path), contexts, 4)
     assert_equal(found.stacks[0], expected.stacks[0])
     options = Scoring(scores=list(SCORES))
     assert score_all(SCORES, {"activations": found}, options) == score_all(
@@ -48,7 +49,9 @@ def test_a_backbone_in_shards_gives_the_same(contexts, tmp_path):
     tiny_model("qwen3").save(tmp_path)
     expected = collect(load_model(tmp_path), contexts, 10)
     assert shard(tmp_path, 5_000) > 3
-    assert_equal(collect_streamed(tmp_path, contexts, 10).stacks[0], expected.stacks[0])
+    assert_equal(
+        collect_streamed(open_block_by_block(tmp_path), contexts, 10).stacks[0], expected.stacks[0]
+    )
     assert_equal(collect(load_model(tmp_path), contexts, 10).stacks[0], expected.stacks[0])
 
 
@@ -58,13 +61,15 @@ def test_gpt2_scaled_by_the_number_of_its_block_gives_the_same(contexts, tmp_pat
     model = type(model)(model.config.model_copy(update={"backbone_config": data}))
     model.save(tmp_path)
     expected = collect(load_model(tmp_path), contexts, 4)
-    assert_equal(collect_streamed(tmp_path, contexts, 4).stacks[0], expected.stacks[0])
+    assert_equal(
+        collect_streamed(open_block_by_block(tmp_path), contexts, 4).stacks[0], expected.stacks[0]
+    )
 
 
 def test_states_kept_in_bfloat16_change_the_scores_by_rounding_only(contexts, tmp_path):
     tiny_model("llama").save(tmp_path)
-    whole = collect_streamed(tmp_path, contexts, 4)
-    rounded = collect_streamed(tmp_path, contexts, 4, keep_as=torch.bfloat16)
+    whole = collect_streamed(open_block_by_block(tmp_path), contexts, 4)
+    rounded = collect_streamed(open_block_by_block(tmp_path), contexts, 4, keep_as=torch.bfloat16)
     assert not np.array_equal(whole.cosine, rounded.cosine)
     np.testing.assert_allclose(rounded.cosine, whole.cosine, atol=1e-2)
     np.testing.assert_array_equal(rounded.diversity, whole.diversity)  # of states not rounded

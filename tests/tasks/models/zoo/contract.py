@@ -18,7 +18,7 @@ from tasks.models.interface import LossSpec, task_loss
 from tasks.models.locate import family_of, stacks_of
 from tasks.models.registry import load_model
 from tasks.models.stacks import Stack
-from tasks.models.streaming import prune_checkpoint
+from tasks.models.streaming import prune_checkpoint, prune_model
 from tasks.models.upstream import checkpoint_config
 from tasks.models.zoo.family import ZooModel
 
@@ -149,6 +149,20 @@ class Contract(ABC):
                     assert read_json(found) == read_json(right)
                 else:
                     assert found.read_bytes() == right.read_bytes()
+
+    def test_a_model_folder_pruned_by_streaming_is_that_of_the_smaller_model(self, model, tmp_path):
+        model.save(tmp_path / "whole")
+        for number, keep in enumerate(self.keeps(model)):
+            out, expected = tmp_path / f"out{number}", tmp_path / f"expected{number}"
+            prune_model(tmp_path / "whole", out, keep)
+            model.with_blocks(keep).save(expected)
+            right = {path.relative_to(expected) for path in expected.rglob("*.*")}
+            assert {path.relative_to(out) for path in out.rglob("*.*")} == right
+            for name in right:
+                if name.suffix == ".json":
+                    assert read_json(out / name) == read_json(expected / name)
+                else:
+                    assert (out / name).read_bytes() == (expected / name).read_bytes()
 
     def stacks_of_checkpoint(self, model: ZooModel, folder: Path) -> tuple[Stack, ...]:
         """The stacks that `fewlayers prune` finds without the model."""
