@@ -2,25 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.options import (
-    OPTIONS,
-    Decimal,
-    File,
-    Freq,
-    Irregular,
-    Kind,
-    Season,
-    Targets,
-    Thousands,
-    TimeColumn,
-    TimeFormat,
-    TimeUnit,
-    TimeZone,
-)
+from flows.options import File, with_reading
 from tasks.errors import ParamsError
 
 if TYPE_CHECKING:
@@ -34,6 +20,7 @@ Family = Annotated[
 ]
 
 
+@with_reading
 def score(
     folder: Folder,
     file: File,
@@ -44,17 +31,8 @@ def score(
         Path | None, typer.Option(help="A .csv file for the scores of every block.")
     ] = None,
     family: Family = None,
-    kind: Kind = None,
-    freq: Freq = None,
-    time_column: TimeColumn = None,
-    time_format: TimeFormat = None,
-    time_unit: TimeUnit = None,
-    time_zone: TimeZone = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    targets: Targets = None,
-    season: Season = None,
-    irregular: Irregular = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Score every block of a model on a data file, and say which ones each score would keep.
 
@@ -72,8 +50,7 @@ def score(
     from tasks.params import load_params
     from tasks.score_folder import score_folder
 
-    given = locals()
-    entry = dataset_entry({option: given[option] for option in OPTIONS})
+    entry = dataset_entry(reading)
     if out is not None and out.suffix != ".csv":
         raise ParamsError(f"--out: must end in .csv; got {out.name!r}")
     is_model(folder, family)

@@ -1,5 +1,6 @@
 """The console script `fewlayers`: the front of flows/."""
 
+import inspect
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,21 +13,7 @@ from rich.console import Console
 
 from flows import checkpoints, model_commands
 from flows.environment import prefect_environment, use
-from flows.options import (
-    OPTIONS,
-    Decimal,
-    File,
-    Freq,
-    Irregular,
-    Kind,
-    Season,
-    Targets,
-    Thousands,
-    TimeColumn,
-    TimeFormat,
-    TimeUnit,
-    TimeZone,
-)
+from flows.options import File, with_reading
 from tasks.errors import FewlayersError
 
 app = typer.Typer(
@@ -141,23 +128,15 @@ def study(
 
 
 @app.command("add-data")
+@with_reading
 def add_data(
     name: Annotated[str, typer.Argument(help="The dataset's name in params.yaml.")],
     source: Annotated[
         str | None,
         typer.Argument(metavar="[FILE_OR_URL]", help="Not needed for a named benchmark entry."),
     ] = None,
-    kind: Kind = None,
-    freq: Freq = None,
-    time_column: TimeColumn = None,
-    time_format: TimeFormat = None,
-    time_unit: TimeUnit = None,
-    time_zone: TimeZone = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    targets: Targets = None,
-    season: Season = None,
-    irregular: Irregular = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Bring a dataset in: validate it, put it under DVC, enter it in params.yaml.
 
@@ -173,26 +152,17 @@ def add_data(
     from flows.add_data import add_data as add
     from flows.summary import print_profile
 
-    given = locals()
-    profile = add(Path.cwd(), name, source, {option: given[option] for option in OPTIONS})
+    profile = add(Path.cwd(), name, source, reading)
     print_profile(profile)
     typer.echo(f"added: data/raw/{name}, data/raw/{name}.dvc and the entry in params.yaml")
 
 
 @app.command()
+@with_reading
 def check(
     file: File,
-    kind: Kind = None,
-    freq: Freq = None,
-    time_column: TimeColumn = None,
-    time_format: TimeFormat = None,
-    time_unit: TimeUnit = None,
-    time_zone: TimeZone = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    targets: Targets = None,
-    season: Season = None,
-    irregular: Irregular = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Audit a data file with the rules of the pipeline; change nothing.
 
@@ -206,8 +176,7 @@ def check(
     from tasks.data.prepared import audit
     from tasks.params import load_params
 
-    given = locals()
-    entry = dataset_entry({option: given[option] for option in OPTIONS})
+    entry = dataset_entry(reading)
     windows = load_params(Path("params.yaml")).windows
     print_profile(audit(file, file.name.partition(".")[0], entry, windows))
 
@@ -254,6 +223,19 @@ def doctor() -> None:
         typer.echo(f"{'ok ' if is_good else 'BAD'}  {what}: {found}")
     if not is_well:
         raise FewlayersError("doctor: not all is well; see the lines marked BAD")
+
+
+def keep_examples(text: str) -> str:
+    r"""A docstring as help text whose examples keep their lines: click fills others anew.
+
+    A paragraph that begins with \b is left as it is.
+    """
+    before, found, examples = text.partition("\n\nExample")
+    return before + found.replace("\n\n", "\n\n\b\n") + examples.replace("\n\n", "\n\n\b\n")
+
+
+for _command in app.registered_commands:
+    _command.help = keep_examples(inspect.getdoc(_command.callback) or "")
 
 
 def main() -> NoReturn:

@@ -1,25 +1,11 @@
 """The commands of the console script that are about models."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from flows.options import (
-    OPTIONS,
-    Decimal,
-    File,
-    Freq,
-    Irregular,
-    Kind,
-    Season,
-    Targets,
-    Thousands,
-    TimeColumn,
-    TimeFormat,
-    TimeUnit,
-    TimeZone,
-)
+from flows.options import File, with_reading
 
 
 def add_model(
@@ -70,6 +56,7 @@ def add_model(
     )
 
 
+@with_reading
 def forecast(
     model: Annotated[Path, typer.Argument(help="A folder below models/pruned or models/full.")],
     file: File,
@@ -87,17 +74,8 @@ def forecast(
     skip_short: Annotated[
         bool, typer.Option("--skip-short", help="Leave out series with too few values.")
     ] = False,
-    kind: Kind = None,
-    freq: Freq = None,
-    time_column: TimeColumn = None,
-    time_format: TimeFormat = None,
-    time_unit: TimeUnit = None,
-    time_zone: TimeZone = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    targets: Targets = None,
-    season: Season = None,
-    irregular: Irregular = None,
+    *,
+    reading: dict[str, Any],
 ) -> None:
     """Forecast every series of a file with a full or pruned model.
 
@@ -113,8 +91,7 @@ def forecast(
     from flows.add_data import dataset_entry
     from tasks.forecast import Settings, forecast_file
 
-    given = locals()
-    entry = dataset_entry({option: given[option] for option in OPTIONS})
+    entry = dataset_entry(reading)
     settings = Settings(
         horizon=horizon,
         context=context,

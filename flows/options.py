@@ -1,31 +1,56 @@
 """The command-line options that say how a data file is read."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 File = Annotated[Path, typer.Argument(help="A CSV (also .gz) or parquet file, wide or long.")]
-Kind = Annotated[
-    str | None,
-    typer.Option(help="wide: a time column and one column per channel; long: unique_id, ds, y; "
-                 "collection: a folder of parquet files with many series."),
-]  # fmt: skip
-Freq = Annotated[str | None, typer.Option(help="Time between rows: 10min, h, D, W, MS ...")]
-TimeColumn = Annotated[str | None, typer.Option(help="The column that holds the time.")]
-TimeFormat = Annotated[str | None, typer.Option(help="How times are written, e.g. %d/%m/%Y.")]
-TimeUnit = Annotated[str | None, typer.Option(help="Of epoch numbers: s, ms, us or ns.")]
-TimeZone = Annotated[str | None, typer.Option(help="Of local times, e.g. Europe/Berlin.")]
-Decimal = Annotated[str | None, typer.Option(help="The decimal mark: . or ,")]
-Thousands = Annotated[str | None, typer.Option(help="The thousands mark: , . ' or a space.")]
-Targets = Annotated[
-    list[str] | None, typer.Option("--target", help="A column to forecast; can be repeated.")
-]
-Season = Annotated[int | None, typer.Option(help="Rows per season, for seasonal naive and MASE.")]
-Irregular = Annotated[
-    str | None, typer.Option(help="regular_grid: gaps become missing rows; as_rows: keep rows.")
-]
-OPTIONS: Final = (
-    "kind", "freq", "time_column", "time_format", "time_unit", "time_zone", "decimal",
-    "thousands", "targets", "season", "irregular",
-)  # fmt: skip
+READING: Final[dict[str, Any]] = {
+    "kind": Annotated[
+        str | None,
+        typer.Option(help="wide: a time column and one column per channel; long: unique_id, ds, y; "
+                     "collection: a folder of parquet files with many series."),
+    ],
+    "freq": Annotated[str | None, typer.Option(help="Time between rows: 10min, h, D, W, MS ...")],
+    "time_column": Annotated[str | None, typer.Option(help="The column that holds the time.")],
+    "time_format": Annotated[
+        str | None, typer.Option(help="How times are written, e.g. %d/%m/%Y.")
+    ],
+    "time_unit": Annotated[str | None, typer.Option(help="Of epoch numbers: s, ms, us or ns.")],
+    "time_zone": Annotated[str | None, typer.Option(help="Of local times, e.g. Europe/Berlin.")],
+    "decimal": Annotated[str | None, typer.Option(help="The decimal mark: . or ,")],
+    "thousands": Annotated[
+        str | None, typer.Option(help="The thousands mark: , . ' or a space.")
+    ],
+    "targets": Annotated[
+        list[str] | None, typer.Option("--target", help="A column to forecast; can be repeated.")
+    ],
+    "season": Annotated[
+        int | None, typer.Option(help="Rows per season, for seasonal naive and MASE.")
+    ],
+    "irregular": Annotated[
+        str | None, typer.Option(help="regular_grid: gaps become missing rows; as_rows: keep rows.")
+    ],
+}  # fmt: skip
+
+
+def with_reading(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of READING; it gets their values by name as `reading`."""
+    own = [one for one in inspect.signature(command).parameters.values() if one.name != "reading"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in READING.items()
+    ]
+
+    @wraps(command)
+    def whole(**given: Any) -> None:
+        reading = {name: given.pop(name) for name in READING}
+        command(**given, reading=reading)
+
+    whole.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    whole.__annotations__ = {one.name: one.annotation for one in (*own, *added)}
+    return whole

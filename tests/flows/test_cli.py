@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli import keep_examples
 from tests.flows.support import Workspace
 
 PROJECT = Path(__file__).parents[2]
@@ -26,7 +27,8 @@ def fewlayers(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 COMMANDS = [
-    "run", "add-data", "add-model", "check", "forecast", "export", "prune", "ui", "doctor",
+    "run", "study", "add-data", "add-model", "check", "forecast", "export", "score", "prune", "ui",
+    "doctor",
 ]  # fmt: skip
 
 
@@ -34,7 +36,15 @@ COMMANDS = [
 def test_every_command_has_help_with_an_example(tmp_path: Path, command: str) -> None:
     done = fewlayers(tmp_path, command, "--help")
     assert done.returncode == 0
-    assert f"fewlayers {command}" in done.stdout.split("Example", 1)[1]
+    examples = done.stdout.split("\n  Example", 1)[1].split("\n\n")
+    assert examples[0].splitlines()[1].startswith(f"    fewlayers {command}")
+
+
+def test_examples_keep_their_lines() -> None:
+    text = "Does it.\n\nFor long.\n\nExamples:\n  fewlayers one\n\n  fewlayers two"
+    kept = "Does it.\n\nFor long.\n\n\b\nExamples:\n  fewlayers one\n\n\b\n  fewlayers two"
+    assert keep_examples(text) == kept
+    assert keep_examples("Does it.\n\nFor long.") == "Does it.\n\nFor long."
 
 
 def test_help_lists_all_commands(tmp_path: Path) -> None:
