@@ -1,6 +1,5 @@
 """Brings a published model in: a checkpoint is found, loaded once, and entered in params.yaml."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,11 @@ from tasks.models.base import ForecastModel
 from tasks.models.build import build_model
 from tasks.models.detect import family_in, family_named
 from tasks.models.register import names_of, register_checkpoint
-from tasks.models.upstream import fetch
+from tasks.models.upstream import commit_of, fetch
 from tasks.params import load_params
 from tasks.sections.data import Windows
 from tasks.sections.models import FolderStart, HubId, HubStart
 from tasks.sections.zoo import ZooEntry
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +105,7 @@ def _start(
         ) from error
     if hub_id is not None:
         raise ParamsError("--hub-id: belongs to a local folder; the source is a hub id itself")
-    return _checked({"kind": "hub", "id": source, "revision": revision or _newest(source)})
+    return _checked({"kind": "hub", "id": source, "revision": revision or commit_of(source)})
 
 
 def _checked(fields: dict[str, str | None]) -> FolderStart | HubStart:
@@ -121,27 +118,6 @@ def _checked(fields: dict[str, str | None]) -> FolderStart | HubStart:
         rule = "a commit, 40 hex digits" if is_commit else "an id on the hub such as org/name"
         option = "--revision" if is_commit else "--hub-id"
         raise ParamsError(f"{option}: must be {rule}; got {first.get('input')!r}") from error
-
-
-def _newest(name: str) -> str:
-    """The commit that the hub's main branch is at. Raises CheckpointError."""
-    import httpx
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    try:
-        found = HfApi().model_info(name).sha
-    except (
-        *(HfHubHTTPError, HFValidationError, OfflineModeIsEnabled),
-        *(httpx.HTTPError, OSError),
-    ) as error:
-        raise CheckpointError(
-            f"{name}: no such folder, and the hub did not answer for that id "
-            f"({type(error).__name__}); go online once, or name a local folder"
-        ) from error
-    if found is None or not COMMIT.fullmatch(found):
-        raise CheckpointError(f"{name}: the hub told no commit; give --revision COMMIT")
-    return found
 
 
 def _absolute(start: FolderStart | HubStart, folder: Path) -> FolderStart | HubStart:

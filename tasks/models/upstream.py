@@ -5,9 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx2  # what huggingface_hub speaks
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -18,25 +24,63 @@ from tasks.sections.models import HubStart
 # the README says the licence
 CHECKPOINT_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "README.md"]
 INDEX = "model.safetensors.index.json"
+HUB_SECONDS = 10.0
 
 
 def fetch(start: HubStart) -> Path:
     """The folder of a checkpoint on the hub at its pinned revision, from the cache or downloaded.
 
+    Of a download that was stopped whole files are not downloaded again. Where the hub does not
+    answer, or has the model no more, a whole copy in the cache will do.
+
     Raises:
         CheckpointError: the hub did not give it, for example without a network.
     """
+    problem: Exception | None = None
+    try:
+        commit_of(start.id, start.revision)  # snapshot_download would try for half a minute
+    except CheckpointError as error:
+        problem = error
     try:
         folder = snapshot_download(
-            start.id, revision=start.revision, allow_patterns=CHECKPOINT_FILES
+            start.id,
+            revision=start.revision,
+            allow_patterns=CHECKPOINT_FILES,
+            local_files_only=problem is not None,
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise CheckpointError(
-            f"the hub did not give {start.id} at revision {start.revision[:8]} "
-            f"({type(error).__name__}); go online once, or name a local folder: "
-            "start: {kind: folder, path: DIR}"
-        ) from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise problem or _not_given(start.id, start.revision, error) from error
     return Path(folder)
+
+
+def commit_of(name: str, revision: str | None = None) -> str:
+    """The commit that a revision of a model on the hub is; None: that of its main branch.
+
+    Raises:
+        CheckpointError: the hub did not answer, or has no such model or revision.
+    """
+    try:
+        found = HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS).sha
+    except (httpx2.HTTPError, HFValidationError, OSError) as error:
+        raise _not_given(name, revision, error) from error
+    assert found is not None
+    return found
+
+
+def _not_given(name: str, revision: str | None, error: Exception) -> CheckpointError:
+    """What a person is told when the hub did not give a model."""
+    if isinstance(error, GatedRepoError):
+        reason = "is gated: ask for access on its page, then run `hf auth login`"
+    elif isinstance(error, RepositoryNotFoundError):
+        reason = "is not on the hub, or is private: check the id, or run `hf auth login`"
+    elif isinstance(error, RevisionNotFoundError):
+        reason = f"has no revision {revision} on the hub: take one that its page lists"
+    else:
+        reason = (
+            f"cannot be had from the hub ({type(error).__name__}): go online once, or name a local "
+            "folder: start: {kind: folder, path: DIR}"
+        )
+    return CheckpointError(f"{name} {reason}")
 
 
 def checkpoint_config(folder: Path) -> dict[str, Any]:

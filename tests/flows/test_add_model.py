@@ -138,30 +138,6 @@ def test_a_bad_name_or_option_is_named(
     assert project.read("params.yaml") == before
 
 
-@pytest.mark.parametrize("revision", [None, COMMIT])
-def test_a_hub_id_without_a_network_is_one_clear_line(
-    project: Workspace, monkeypatch: pytest.MonkeyPatch, revision: str | None
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    before = project.read("params.yaml")
-    with pytest.raises(CheckpointError, match="go online once, or name a local folder") as found:
-        add_model(project.root, "bolt", "someone/absent", revision=revision)
-    assert "\n" not in str(found.value)
-    assert project.read("params.yaml") == before
-
-
-def test_a_hub_id_is_pinned(
-    project: Workspace, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for place in ("flows.add_model.fetch", "tasks.models.build.fetch"):
-        monkeypatch.setattr(place, lambda _start: checkpoint)
-    monkeypatch.setattr("flows.add_model._newest", lambda _name: COMMIT)
-    add_model(project.root, "bolt", "amazon/chronos-bolt-tiny")
-    params = load_params(project.root / "params.yaml")
-    assert params.run.imports == {"bolt": "data/pretrained/none"}
-    assert params.models["bolt"].start.revision == COMMIT  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize("revision", ["main", "0123"])
 def test_a_revision_is_a_whole_commit(project: Workspace, revision: str) -> None:
     with pytest.raises(ParamsError, match=r"^--revision: must be a commit, 40 hex digits"):

@@ -32,12 +32,18 @@ def sign(folder: Path) -> None:
 
 
 def shard(folder: Path, max_bytes: int) -> int:
-    """Puts the backbone's weights into shards; their number."""
-    whole = folder / "backbone/model.safetensors"
-    shards = split_shards(read_header(whole), max_bytes)
-    write_shards(folder / "backbone", shards)
-    whole.unlink()
+    """Puts the weights of a model folder's backbone into shards; their number."""
+    number = shard_checkpoint(folder / "backbone", max_bytes)
     sign(folder)
+    return number
+
+
+def shard_checkpoint(folder: Path, max_bytes: int) -> int:
+    """Puts the weights of a checkpoint into shards; their number."""
+    whole = folder / "model.safetensors"
+    shards = split_shards(read_header(whole), max_bytes)
+    write_shards(folder, shards)
+    whole.unlink()
     return len(shards)
 
 

@@ -162,7 +162,9 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_line(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     start = {"kind": "hub", "id": "nobody/nothing", "revision": "0" * 40}
-    with pytest.raises(CheckpointError, match="the hub did not give nobody/nothing") as caught:
+    with pytest.raises(
+        CheckpointError, match="nobody/nothing cannot be had from the hub"
+    ) as caught:
         build(entry(start))
     assert "\n" not in str(caught.value)
 
