@@ -23,6 +23,7 @@ from tasks.errors import MaskError
 from tasks.models.backbones import STACKS, build_backbone
 from tasks.models.native import NativeConfig, NativeModel
 from tasks.models.stacks import BlockKind, Part, check_keep, keep_config
+from tasks.models.unfilled import Unfilled
 
 
 class Sublayer(GradientCheckpointingLayer):
@@ -178,7 +179,7 @@ def split_blocks(model: NativeModel) -> SublayerModel:
             f"those of {model.label} cannot; set granularity: block"
         )
     kept = tuple(block * count + part for block in model.kept for part in range(count))
-    with torch.random.fork_rng(devices=[]):
+    with Unfilled():
         split = SublayerModel(SublayerConfig(**(model.config.model_dump() | {"kept": kept})))
     split.load_stored(model.state_dict())
     split.to(device=model.embedding.weight.device, dtype=model.embedding.weight.dtype)

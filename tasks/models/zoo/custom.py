@@ -18,7 +18,7 @@ of tensors that only block 0 has) as well; both are found where they can be.
 import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any
 
 import torch
 import transformers
@@ -32,7 +32,7 @@ from tasks.models.interface import Forecast, Outputs
 from tasks.models.rolling import rolled
 from tasks.models.stacks import Stack
 from tasks.models.zoo.discovery import check_stacks, depth_of, find_stacks
-from tasks.models.zoo.family import Dtype, ZooConfig, ZooModel, outputs_on_data_scale
+from tasks.models.zoo.family import Plan, ZooConfig, ZooModel, outputs_on_data_scale
 from tasks.models.zoo.library_config import complete_config
 from tasks.models.zoo.options import checked_options
 from tasks.models.zoo.workspace_code import workspace_function
@@ -99,18 +99,8 @@ class Custom(ZooModel):
                 workspace_function(name, option)
 
     @classmethod
-    def create(
-        cls,
-        data: Mapping[str, Any],
-        windows: Windows,
-        *,
-        family: str,
-        origin: str,
-        options: Mapping[str, Any],
-        dtype: Dtype = "float32",
-    ) -> Self:
-        """A model with random weights; its stacks become part of its options."""
-        cls.check_options(options)
+    def plan(cls, data: Mapping[str, Any], windows: Windows, options: Mapping[str, Any]) -> Plan:  # noqa: ARG003
+        """As `ZooModel.plan`; the stacks become part of the options."""
         given = checked_options(CustomOptions, options, "custom")
         name = given.model or next(iter(data.get("architectures") or []), None)
         whole = cls.complete({**data, "architectures": [name]})
@@ -122,17 +112,8 @@ class Custom(ZooModel):
         )
         fields = ("path", "depth", "per_layer", "carried")
         stored = [{field: getattr(stack, field) for field in fields} for stack in stacks]
-        config = cls.CONFIG(
-            family=family,
-            backbone_config=whole,
-            context=windows.context,
-            horizon=windows.horizon,
-            kept=tuple(range(sum(depth_of(whole, stack) for stack in stacks))),
-            origin=origin,
-            dtype=dtype,
-            options={**options, "stacks": stored},
-        )
-        return cls(config)
+        blocks = sum(depth_of(whole, stack) for stack in stacks)
+        return Plan(whole, {**options, "stacks": stored}, blocks)
 
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ which gives the same values.
 Shapes: B batch, N tokens, W width, D width of a head.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Self, TypeVar
 
 import torch
@@ -21,6 +21,7 @@ from transformers.activations import ACT2FN
 from tasks.errors import ParamsError
 from tasks.sections.base import Count
 
+ROTARY_BASE = 10000.0  # the published code of Sundial and Timer does not read rope_theta
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Lengths = Annotated[tuple[Count, ...], Field(min_length=1)]
 Tables = tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]]
@@ -183,6 +184,40 @@ class DecoderNet(nn.Module):
                 nn.init.normal_(module.weight, std=deviation)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+
+class NormedBlock(nn.Module):
+    """Attention and a gated MLP with a layer norm each; a family says where the norms stand."""
+
+    def __init__(self, shape: DecoderShape, dropout: float) -> None:
+        super().__init__()
+        width, heads = shape.hidden_size, shape.num_attention_heads
+        self.self_attn = CausalAttention(width, heads, heads, dropout)
+        self.ffn_layer = GatedMlp(width, shape.intermediate_size, shape.hidden_act)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+
+
+class PatchDecoder(DecoderNet):
+    """Embedding, blocks and norm: a series to the states of its patches."""
+
+    def __init__(
+        self, shape: DecoderShape, embedding: nn.Module, block: Callable[[], NormedBlock]
+    ) -> None:
+        super().__init__()
+        self.head = shape.hidden_size // shape.num_attention_heads
+        self.embed_layer = embedding
+        self.layers = nn.ModuleList(block() for _ in range(shape.num_hidden_layers))
+        self.norm = nn.LayerNorm(shape.hidden_size)
+
+    def forward(self, series: Float[Tensor, "B length"]) -> Float[Tensor, "B N W"]:
+        """The normed states."""
+        hidden = self.embed_layer(series)
+        tables = rotary_tables(hidden.shape[1], self.head, ROTARY_BASE, hidden)
+        for block in self.layers:
+            hidden = self.run_block(block, hidden, tables)
+        output: Tensor = self.norm(hidden)
+        return output
 
 
 def fitting_head(lengths: Sequence[int], wanted: int) -> int:

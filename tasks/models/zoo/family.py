@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,20 @@ class ZooConfig(ModelConfig):
 
     dtype: Dtype = "float32"
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Plan(NamedTuple):
+    """What a model is built of.
+
+    Attributes:
+        data: the library's config with its defaults filled in.
+        options: of the model entry, and what was found out with their help.
+        blocks: number of blocks over all stacks.
+    """
+
+    data: dict[str, Any]
+    options: dict[str, Any]
+    blocks: int
 
 
 class ZooModel(ForecastModel):
@@ -80,19 +94,25 @@ class ZooModel(ForecastModel):
             dtype: of the weights when they are saved.
         """
         cls.check_options(options)
-        whole = cls.complete(dict(data))
+        plan = cls.plan(data, windows, options)
         return cls(
             cls.CONFIG(
                 family=family,
-                backbone_config=whole,
+                backbone_config=plan.data,
                 context=windows.context,
                 horizon=windows.horizon,
-                kept=tuple(range(cls.count_blocks(whole))),
+                kept=tuple(range(plan.blocks)),
                 origin=origin,
                 dtype=dtype,
-                options=dict(options),
+                options=plan.options,
             )
         )
+
+    @classmethod
+    def plan(cls, data: Mapping[str, Any], windows: Windows, options: Mapping[str, Any]) -> Plan:  # noqa: ARG003
+        """What `create` builds of a library's config, the windows and checked options."""
+        whole = cls.complete(dict(data))
+        return Plan(whole, dict(options), cls.count_blocks(whole))
 
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:

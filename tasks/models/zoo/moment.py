@@ -6,7 +6,7 @@ its forecasts, scores or pruned versions mean anything.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from tasks.errors import ParamsError
 from tasks.models.interface import Forecast, Outputs
 from tasks.models.normalise import fit_length
 from tasks.models.stacks import Stack
-from tasks.models.zoo.family import Dtype, ZooModel, outputs_on_data_scale
+from tasks.models.zoo.family import Plan, ZooModel, outputs_on_data_scale
 from tasks.models.zoo.moment_net import MomentNet
 from tasks.models.zoo.t5 import BIAS
 from tasks.sections.data import Windows
@@ -54,25 +54,14 @@ class Moment(ZooModel):
     )
 
     @classmethod
-    def create(
-        cls,
-        data: Mapping[str, Any],
-        windows: Windows,
-        *,
-        family: str,
-        origin: str,
-        options: Mapping[str, Any],
-        dtype: Dtype = "float32",
-    ) -> Self:
-        """A model with random weights; its head forecasts the windows' horizon.
+    def plan(cls, data: Mapping[str, Any], windows: Windows, options: Mapping[str, Any]) -> Plan:
+        """As `ZooModel.plan`; the head forecasts the windows' horizon.
 
         A config that has a forecasting head already keeps it.
         """
         if data.get("task_name") != TASK or "forecast_horizon" not in data:
             data = {**data, "task_name": TASK, "forecast_horizon": windows.horizon}
-        return super().create(
-            data, windows, family=family, origin=origin, options=options, dtype=dtype
-        )
+        return super().plan(data, windows, options)
 
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:

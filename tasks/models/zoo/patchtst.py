@@ -6,7 +6,7 @@ channels forecasts single ones; its config is given back with the channels it ca
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from tasks.errors import ParamsError
 from tasks.models.interface import Forecast, LossSpec, Outputs, loss_between
 from tasks.models.normalise import fit_length
 from tasks.models.stacks import Stack
-from tasks.models.zoo.family import Dtype, ZooConfig, ZooModel, outputs_on_data_scale
+from tasks.models.zoo.family import Plan, ZooConfig, ZooModel, outputs_on_data_scale
 from tasks.models.zoo.gaps import filled
 from tasks.models.zoo.library import build_model, complete_config
 from tasks.sections.data import Windows
@@ -44,26 +44,10 @@ class PatchTst(ZooModel):
         self.stacks = (PRE_NORM_STACK if config.backbone_config["pre_norm"] else STACK,)
 
     @classmethod
-    def create(
-        cls,
-        data: Mapping[str, Any],
-        windows: Windows,
-        *,
-        family: str,
-        origin: str,
-        options: Mapping[str, Any],
-        dtype: Dtype = "float32",
-    ) -> Self:
-        """A model with random weights, see `ZooModel.create`."""
+    def plan(cls, data: Mapping[str, Any], windows: Windows, options: Mapping[str, Any]) -> Plan:
+        """As `ZooModel.plan`."""
         lengths = {"context_length": windows.context, "prediction_length": windows.horizon}
-        return super().create(
-            {**lengths, **data},
-            windows,
-            family=family,
-            origin=origin,
-            options=options,
-            dtype=dtype,
-        )
+        return super().plan({**lengths, **data}, windows, options)
 
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:

@@ -16,21 +16,19 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from tasks.models.zoo.decoder import (
-    CausalAttention,
     DecoderNet,
     DecoderShape,
     Fraction,
-    GatedMlp,
     Lengths,
+    NormedBlock,
+    PatchDecoder,
     Tables,
-    rotary_tables,
     values_after,
 )
 from tasks.models.zoo.flow_matching import FlowLoss
 from tasks.sections.base import Count
 
 EPSILON = 1e-5
-ROTARY_BASE = 10000.0  # the published code does not read rope_theta
 
 
 class SundialShape(DecoderShape):
@@ -71,41 +69,13 @@ class PatchEmbedding(nn.Module):
         return output
 
 
-class SundialBlock(nn.Module):
+class SundialBlock(NormedBlock):
     """Attention and MLP, each behind its norm."""
-
-    def __init__(self, shape: SundialShape) -> None:
-        super().__init__()
-        width, heads = shape.hidden_size, shape.num_attention_heads
-        self.self_attn = CausalAttention(width, heads, heads, shape.dropout_rate)
-        self.ffn_layer = GatedMlp(width, shape.intermediate_size, shape.hidden_act)
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
 
     def forward(self, hidden: Float[Tensor, "B N W"], tables: Tables) -> Float[Tensor, "B N W"]:
         """The residual stream after the block."""
         hidden = hidden + self.self_attn(self.norm1(hidden), tables)
         output: Tensor = hidden + self.ffn_layer(self.norm2(hidden))
-        return output
-
-
-class SundialDecoder(DecoderNet):
-    """Embedding, blocks and norm: a series to the states of its patches."""
-
-    def __init__(self, shape: SundialShape) -> None:
-        super().__init__()
-        self.head = shape.hidden_size // shape.num_attention_heads
-        self.embed_layer = PatchEmbedding(shape)
-        self.layers = nn.ModuleList(SundialBlock(shape) for _ in range(shape.num_hidden_layers))
-        self.norm = nn.LayerNorm(shape.hidden_size)
-
-    def forward(self, series: Float[Tensor, "B length"]) -> Float[Tensor, "B N W"]:
-        """The normed states."""
-        hidden = self.embed_layer(series)
-        tables = rotary_tables(hidden.shape[1], self.head, ROTARY_BASE, hidden)
-        for block in self.layers:
-            hidden = self.run_block(block, hidden, tables)
-        output: Tensor = self.norm(hidden)
         return output
 
 
@@ -115,7 +85,9 @@ class SundialNet(DecoderNet):
     def __init__(self, shape: SundialShape) -> None:
         super().__init__()
         self.shape = shape
-        self.model = SundialDecoder(shape)
+        self.model = PatchDecoder(
+            shape, PatchEmbedding(shape), lambda: SundialBlock(shape, shape.dropout_rate)
+        )
         self.flow_loss = FlowLoss(
             shape.output_token_lens[-1],
             shape.hidden_size,

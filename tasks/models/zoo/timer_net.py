@@ -15,21 +15,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.models.zoo.decoder import (
-    CausalAttention,
     DecoderNet,
     DecoderShape,
     Fraction,
-    GatedMlp,
     Lengths,
+    NormedBlock,
+    PatchDecoder,
     Tables,
     fitting_head,
-    rotary_tables,
     standardised,
     values_after,
 )
 from tasks.sections.base import Count
-
-ROTARY_BASE = 10000.0  # the published code does not read rope_theta
 
 
 class TimerShape(DecoderShape):
@@ -59,41 +56,13 @@ class PatchEmbedding(nn.Module):
         return tokens
 
 
-class TimerBlock(nn.Module):
+class TimerBlock(NormedBlock):
     """Attention and MLP, each added to the stream and then normed with it."""
-
-    def __init__(self, shape: TimerShape) -> None:
-        super().__init__()
-        width, heads = shape.hidden_size, shape.num_attention_heads
-        self.self_attn = CausalAttention(width, heads, heads, shape.attention_dropout)
-        self.ffn_layer = GatedMlp(width, shape.intermediate_size, shape.hidden_act)
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
 
     def forward(self, hidden: Float[Tensor, "B N W"], tables: Tables) -> Float[Tensor, "B N W"]:
         """The residual stream after the block."""
         hidden = self.norm1(hidden + self.self_attn(hidden, tables))
         output: Tensor = self.norm2(hidden + self.ffn_layer(hidden))
-        return output
-
-
-class TimerDecoder(DecoderNet):
-    """Embedding, blocks and norm: a series of whole patches to their states."""
-
-    def __init__(self, shape: TimerShape) -> None:
-        super().__init__()
-        self.head = shape.hidden_size // shape.num_attention_heads
-        self.embed_layer = PatchEmbedding(shape)
-        self.layers = nn.ModuleList(TimerBlock(shape) for _ in range(shape.num_hidden_layers))
-        self.norm = nn.LayerNorm(shape.hidden_size)
-
-    def forward(self, series: Float[Tensor, "B length"]) -> Float[Tensor, "B N W"]:
-        """The normed states."""
-        hidden = self.embed_layer(series)
-        tables = rotary_tables(hidden.shape[1], self.head, ROTARY_BASE, hidden)
-        for block in self.layers:
-            hidden = self.run_block(block, hidden, tables)
-        output: Tensor = self.norm(hidden)
         return output
 
 
@@ -103,7 +72,9 @@ class TimerNet(DecoderNet):
     def __init__(self, shape: TimerShape) -> None:
         super().__init__()
         self.shape = shape
-        self.model = TimerDecoder(shape)
+        self.model = PatchDecoder(
+            shape, PatchEmbedding(shape), lambda: TimerBlock(shape, shape.attention_dropout)
+        )
         self.lm_heads = nn.ModuleList(
             nn.Linear(shape.hidden_size, length, bias=False) for length in shape.output_token_lens
         )
