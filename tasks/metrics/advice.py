@@ -39,13 +39,13 @@ def recommend(
     """
     full, pruned = valid_mse["full"], valid_mse["pruned"]
     scratch = min(valid_mse["scratch"], valid_mse.get("scratch_replay", np.inf))
-    against_pruned = f"{scratch:.4g} against {pruned:.4g}, {scratch / pruned - 1:+.1%}"
+    against_pruned = f"{scratch:.4f} against {pruned:.4f}, {scratch / pruned - 1:+.1%}"
     advice: Recommendation
     if scratch < pruned and scratch <= (1 + margin) * full:
         advice = "train a shallow one"
         reason = (
             "the same depth trained from scratch has the lower validation error "
-            f"({against_pruned}) and is within {margin:.0%} of the full model's ({full:.4g}); "
+            f"({against_pruned}) and is within {margin:.0%} of the full model's ({full:.4f}); "
             f"the verdict on the pruned model is {verdict}"
         )
     elif verdict in ("superior", "non-inferior"):
@@ -56,7 +56,7 @@ def recommend(
             if scratch >= pruned
             else f"it is {verdict} to the full model on the test range; from scratch the same "
             f"depth is better on validation ({against_pruned}) but more than {margin:.0%} above "
-            f"the full model's {full:.4g}"
+            f"the full model's {full:.4f}"
         )
     else:
         advice = "keep the full one"
@@ -66,12 +66,12 @@ def recommend(
             else f"that the pruned model is as good is not proven on the test range ({verdict})"
         )
         reason += ", and the same depth trained from scratch is " + (
-            f"no way out ({scratch:.4g} on validation against the full model's {full:.4g})"
+            f"no way out ({scratch:.4f} on validation against the full model's {full:.4f})"
             if scratch > (1 + margin) * full
             else f"not better than the pruned one on validation ({against_pruned})"
         )
     if valid_mse.get("linear", np.inf) < min(full, pruned, scratch):
         reason += (
-            f"; but the linear forecaster is better than all of them ({valid_mse['linear']:.4g})"
+            f"; but the linear forecaster is better than all of them ({valid_mse['linear']:.4f})"
         )
     return advice, reason

@@ -42,7 +42,7 @@ def test_a_model_from_scratch_may_have_seen_the_mix() -> None:
     errors = {"full": 1.0, "pruned": 0.95, "scratch": 1.1, "scratch_replay": 0.9}
     advice, reason = recommend("superior", errors, margin=0.02)
     assert advice == "train a shallow one"
-    assert "0.9 against 0.95" in reason
+    assert "0.9000 against 0.9500" in reason
 
 
 def test_better_linear_forecaster_is_mentioned() -> None:
