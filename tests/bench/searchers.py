@@ -2,7 +2,8 @@
 
 `python -m tests.bench.searchers ROOT` prints the table for a workspace with trained and scored
 models, for example .state/presets/real. Every mask is measured once (through the trie); the
-searches then find every error in the evaluator's memo, so they take seconds (`gp` minutes).
+searches then find every error in the evaluator's memo, so they take seconds each, `gp` half a
+minute.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.cost import share_costs
 from tasks.masks.mask import Mask, top_mask
+from tasks.metrics.latency import torch_threads
 from tasks.models.registry import load_model
 from tasks.params import Params, load_params
 from tasks.searchers.evaluator import MaskEvaluator
@@ -38,7 +40,7 @@ SEEDS = (0, 1, 2)
 SHARE = 0.15  # of the evaluations of an exhaustive search
 NEAR = 0.01  # of the optimum
 NEVER_REPEAT = ("surrogate", "swap")
-QUICK = (*NEVER_REPEAT, "tpe", "nsga2", "random")
+SAMPLERS = (*NEVER_REPEAT, "gp", "tpe", "nsga2", "random")
 
 
 def measured(root: Path, dataset: str, model: str, params: Params) -> MaskEvaluator:
@@ -137,10 +139,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("--models", nargs="+", default=[MODEL])
-    parser.add_argument("--samplers", nargs="+", default=QUICK)
+    parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
     parser.add_argument("--batch", type=int)
     args = parser.parse_args()
-    found = compare(args.root, args.models, args.samplers, args.batch)
+    with torch_threads(1):
+        found = compare(args.root, args.models, args.samplers, args.batch)
     print(found.to_string(index=False))
     found["within"] = found["regret"] <= NEAR
     for model in args.models:
