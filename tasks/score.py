@@ -8,26 +8,16 @@ import numpy as np
 from jaxtyping import Float
 
 from tasks.artifacts.scoring import Scores, Table
-from tasks.data.series import SeriesSet, load_series
-from tasks.data.windows import WindowSet, training_windows, validation_windows
+from tasks.data.series import load_series
 from tasks.models.registry import load_in_units
-from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.scorers.breakdown import break_down
-from tasks.scorers.calibration import draw_windows, is_volatile, volatility
+from tasks.scorers.calibration import calibration_source, draw_windows, is_volatile, volatility
 from tasks.scorers.few_layer_changes import few_layer_changes
 from tasks.scorers.sensitivity import calibration_sensitivity
 from tasks.scorers.sublayers import sublayer_losses
 from tasks.scorers.table import Evidence, Kind, Meter, kinds_of, score_all
 from tasks.training.fit import write_timing
-
-
-def calibration_source(params: Params, data: SeriesSet) -> WindowSet:
-    """The windows that calibration draws from; never the test range."""
-    shape = (params.windows.context, params.windows.horizon)
-    if params.scoring.source == "training":
-        return training_windows(data, *shape)
-    return validation_windows(data, *shape, part=0.5)
 
 
 def as_table(matrix: Float[np.ndarray, "rows columns"]) -> Table:
@@ -47,7 +37,7 @@ def main(argv: list[str]) -> None:
     device = pick_device(params.runtime.device)
     model = load_in_units(Path("models/full") / pair, params.granularity).to(device)
     data = load_series(Path("data/prepared") / args.dataset / "history")
-    source = calibration_source(params, data)
+    source = calibration_source(data, params.windows, options.source)
     own = draw_windows(source, options.calibration_windows, options.draw, seed=seed)
     windows = source.batch(own.index)
     started = time.perf_counter()

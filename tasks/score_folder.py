@@ -28,9 +28,8 @@ from tasks.models.locate import is_model_folder
 from tasks.models.registry import load_model
 from tasks.params import Params
 from tasks.runtime import Progress, seed_for
-from tasks.score import calibration_source
 from tasks.scorers.activations import StackedActivations, collect
-from tasks.scorers.calibration import draw_windows
+from tasks.scorers.calibration import calibration_source, draw_windows
 from tasks.scorers.streaming import collect_streamed
 from tasks.scorers.table import SCORERS, score_all
 from tasks.sections.data import Dataset, Windows
@@ -129,8 +128,9 @@ def _contexts(
     """The contexts of the windows that the stage `score` would draw from a dataset of the file."""
     name = data.name.partition(".")[0]
     history = prepare_dataset(data, name, dataset, windows).history
-    source = calibration_source(params.model_copy(update={"windows": windows}), history)
-    options, seed = params.scoring, seed_for(params.seed, "score", f"{name}/{folder.name}")
+    options = params.scoring
+    source = calibration_source(history, windows, options.source)
+    seed = seed_for(params.seed, "score", f"{name}/{folder.name}")
     drawn = draw_windows(source, options.calibration_windows, options.draw, seed=seed)
     return source.batch(drawn.index)[:, : windows.context]
 

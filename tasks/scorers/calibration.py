@@ -1,12 +1,15 @@
 """Calibration windows: how they are drawn, and how restless their contexts are."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from tasks.data.windows import WindowSet
+from tasks.data.series import SeriesSet
+from tasks.data.windows import WindowSet, training_windows, validation_windows
+from tasks.sections.data import Windows
 from tasks.sections.scoring import DrawName
 
 POOL = 32  # a stratified draw looks at this many windows for each one it takes
@@ -18,6 +21,15 @@ class Calibration:
 
     draw: DrawName
     index: Int64[Tensor, " windows"]
+
+
+def calibration_source(
+    data: SeriesSet, windows: Windows, source: Literal["validation", "training"]
+) -> WindowSet:
+    """The windows that calibration draws from; never the test range."""
+    if source == "training":
+        return training_windows(data, windows.context, windows.horizon)
+    return validation_windows(data, windows.context, windows.horizon, part=0.5)
 
 
 def draw_windows(source: WindowSet, count: int, draw: DrawName, *, seed: int) -> Calibration:
