@@ -25,7 +25,7 @@ def score(
     folder: Folder,
     file: File,
     share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Of the blocks, to be kept.")
+        float, typer.Option(min=0.0, max=1.0, help="Of the blocks of every stack, to be kept.")
     ] = 0.25,
     out: Annotated[
         Path | None, typer.Option(help="A .csv file for the scores of every block.")

@@ -77,8 +77,9 @@ def print_scores(found: "FolderScores", share: float, folder: Path) -> None:
     console = plain_console()
     keeps = found.keeps(share)
     held = "one block in memory at a time" if found.is_streamed else "the whole model in memory"
-    title = f"{folder}: {found.num_blocks} blocks, {found.windows} windows, {held}; higher = keep"
-    table = Table("block", "stack", *found.scores, title=title)
+    told = f"{folder}: {found.num_blocks} blocks, {found.windows} windows, {held}; higher = keep"
+    console.print(told, markup=False, soft_wrap=True)
+    table = Table("block", "stack", *found.scores)
     for row in found.frame().itertuples(index=False):
         block, stack, *values = row
         kept = [block in keep for keep in keeps.values()]
@@ -89,7 +90,8 @@ def print_scores(found: "FolderScores", share: float, folder: Path) -> None:
         table.add_row(str(block), str(stack), *cells)
     console.print(table)
     size = len(next(iter(keeps.values())))
-    console.print(f"* kept, {size} of {found.num_blocks} blocks (--share {share:g})")
+    each = " of every stack" if len(found.stacks) > 1 else ""
+    console.print(f"* kept, {size} of {found.num_blocks} blocks (--share {share:g}{each})")
     for name, keep in keeps.items():
         command = f'fewlayers prune {folder} OUT --keep "{format_mask(keep)}"'
         console.print(f"{name + ':':17}{command}", markup=False, soft_wrap=True)

@@ -101,6 +101,14 @@ def test_a_published_checkpoint_is_scored_as_its_model_folder(
     found = score_folder(checkpoint, FILE, ENTRY, params, family="chronos_bolt")
     assert dict(found.stacks) == {"encoder.block": 3, "decoder.block": 2}
     assert found.frame()["stack"].tolist() == ["encoder.block"] * 3 + ["decoder.block"] * 2
+    for share, inside in ((0.0, 1), (0.5, 1), (0.7, 2)):
+        for keep in found.keeps(share).values():
+            assert [sum(block < 3 for block in keep), sum(block > 2 for block in keep)] == [
+                inside, 1,
+            ]  # fmt: skip
+    values = found.scores["block_influence"].values
+    best = (values.index(max(values[:3])), values.index(max(values[3:])))
+    assert found.keeps(0.3)["block_influence"] == best
     # windows are drawn at random by the folder's name, so only what is the same is compared
     spaced = params.model_copy(
         update={"scoring": params.scoring.model_copy(update={"draw": "spaced"})}
