@@ -76,7 +76,7 @@ FILE = re.compile(r"/(?P<name>[^/]+/[^/]+)/resolve/(?P<commit>[^/]+)/(?P<path>.+
 def answer(request: BaseHTTPRequestHandler, hub: Hub) -> None:
     """One request."""
     path = unquote(urlsplit(request.path).path)
-    first = int((request.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+    first = _first_byte(request)
     hub.asked.append(f"{request.command} {path}{f' from {first}' if first else ''}")
     responses = ((TREE, _tree), (FILE, _file), (INFO, _info))
     found = [(one, respond) for pattern, respond in responses if (one := pattern.fullmatch(path))]
@@ -90,6 +90,12 @@ def answer(request: BaseHTTPRequestHandler, hub: Hub) -> None:
     if commit not in commits:
         return _refuse(request, "RevisionNotFound")
     return respond(request, hub, match, commits[commit], commit)
+
+
+def _first_byte(request: BaseHTTPRequestHandler) -> int:
+    """Where the wanted part of a file begins."""
+    wanted = request.headers.get("Range") or "bytes=0-"
+    return int(wanted.removeprefix("bytes=").split("-")[0])
 
 
 def _refuse(request: BaseHTTPRequestHandler, code: str) -> None:
@@ -139,7 +145,7 @@ def _file(
     if not path.is_file():
         return _refuse(request, "EntryNotFound")
     content = path.read_bytes()
-    first = int((request.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+    first = _first_byte(request)
     rest = content[first:]
     request.send_response(206 if first else 200)
     request.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
