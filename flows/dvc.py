@@ -21,13 +21,11 @@ from flows import processes
 from flows.cache import Damage, check_objects
 from flows.environment import base_environment
 from flows.errors import FlowError, StageError
+from tasks.artifacts.files import write_text
 
 Outcome = Literal["Completed", "Restored"]
 
 RESTORED: Final = "is cached - skipping run, checking out outputs"
-STAGE_ERROR: Final = re.compile(r"^error: (?P<reason>.+)$")
-PYTHON_ERROR: Final = re.compile(r"^(?P<reason>[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b.*)$")
-DVC_ERROR: Final = re.compile(r"^ERROR: (?P<reason>.+)$")
 
 _one_reader = threading.Lock()
 
@@ -126,14 +124,17 @@ def output_paths(root: Path) -> dict[str, str]:
 
 
 def missing_outputs(root: Path) -> list[str]:
-    """Stages with a recorded output that is not in the workspace or not in the cache."""
+    """Stages with a recorded output that is not in the workspace or not in the cache.
+
+    What `track_text` records is git's to bring back.
+    """
     with _reading(root) as repo:
         missing = {_name(out.stage) for out in repo.index.outs if _is_missing(out)}
     return sorted(missing)
 
 
 def _is_missing(out: Any) -> bool:
-    return bool(out.hash_info and (not out.exists or (out.use_cache and out.changed_cache())))
+    return bool(out.use_cache and out.hash_info and (not out.exists or out.changed_cache()))
 
 
 def reproduce(
@@ -158,7 +159,7 @@ def reproduce(
     )
     if status:
         _put_back(root, name, environment)
-        raise StageError(failure_reason(seen, status))
+        raise StageError(processes.failure_reason(seen, status))
     return "Restored" if any(RESTORED in line for line in seen) else "Completed"
 
 
@@ -175,20 +176,6 @@ def _nowhere(_line: str) -> None:
     return
 
 
-def failure_reason(lines: list[str], status: int) -> str:
-    """The most telling line of a failed stage's output.
-
-    Args:
-        lines: the last lines that the stage and DVC printed.
-        status: the exit status, named when no line tells more.
-    """
-    for pattern in (STAGE_ERROR, PYTHON_ERROR, DVC_ERROR):
-        for line in reversed(lines):
-            if found := pattern.match(line):
-                return found["reason"]
-    return f"exit status {status}"
-
-
 def _command(
     root: Path, *arguments: str, environment: Mapping[str, str], on_line: Callable[[str], None]
 ) -> int:
@@ -202,7 +189,7 @@ def _do(root: Path, *arguments: str) -> None:
     status = _command(root, *arguments, environment=base_environment(), on_line=lines.append)
     if status:
         words = " ".join(argument for argument in arguments if not argument.startswith("--"))
-        raise FlowError(f"dvc {words}: {failure_reason(lines, status)}")
+        raise FlowError(f"dvc {words}: {processes.failure_reason(lines, status)}")
 
 
 def prepare(root: Path, *, cache: Path | None = None) -> None:
@@ -234,6 +221,17 @@ def _setting(root: Path, section: str, name: str) -> object:
 def track(root: Path, path: Path) -> None:
     """Puts a file or folder under DVC (`dvc add`). Raises FlowError."""
     _do(root, "--wait-for-lock", "add", str(path.relative_to(root)))
+
+
+def track_text(root: Path, folder: Path) -> None:
+    """Puts a folder of small text files under DVC and leaves the files to git. Raises FlowError.
+
+    As DVC holds metrics: the `.dvc` file has the hash, and no copy lies in the cache.
+    """
+    record = folder.with_name(f"{folder.name}.dvc")
+    name = record.relative_to(root).as_posix()
+    write_text(record, f"outs:\n- path: {folder.name}\n  cache: false\n")
+    _do(root, "--wait-for-lock", "commit", "--force", name)
 
 
 def import_url(root: Path, url: str, path: Path) -> None:

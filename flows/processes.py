@@ -1,6 +1,7 @@
-"""Child processes that end when the run ends: started through `child.py`, stopped all at once."""
+"""Child processes that end when the run ends, and what their last lines say of a failure."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from flows.child import GRACE_SECONDS
 from flows.errors import StoppedError
 
 CHILD: Final = Path(__file__).with_name("child.py")
+STAGE_ERROR: Final = re.compile(r"^error: (?P<reason>.+)$")
+PYTHON_ERROR: Final = re.compile(r"^(?P<reason>[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b.*)$")
+DVC_ERROR: Final = re.compile(r"^ERROR: (?P<reason>.+)$")
 
 _guard = threading.RLock()  # a signal handler may need it while its thread holds it
 _running: set["Child"] = set()
@@ -161,3 +165,17 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in taken.items():
             signal.signal(number, handler)
+
+
+def failure_reason(lines: list[str], status: int) -> str:
+    """The most telling line of a failed stage's output.
+
+    Args:
+        lines: the last lines that the stage and DVC printed.
+        status: the exit status, named when no line tells more.
+    """
+    for pattern in (STAGE_ERROR, PYTHON_ERROR, DVC_ERROR):
+        for line in reversed(lines):
+            if found := pattern.match(line):
+                return found["reason"]
+    return f"exit status {status}"

@@ -117,7 +117,7 @@ def run_study(project: Path, name: str, refresh: Refresh) -> pd.DataFrame:
             write_study(project / FOLDER / name, pd.DataFrame(rows), choices)
     if failed:
         raise FlowError(f"{len(failed)} runs of the study {name} failed; first: {failed[0]}")
-    dvc.track(project, project / FOLDER / name)
+    dvc.track_text(project, project / FOLDER / name)
     return pd.DataFrame(rows)
 
 
@@ -158,7 +158,7 @@ def read_choices(root: Path, cell: Cell, evaluations: Sequence[Evaluation]) -> l
 def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> None:
     """Writes tasks.csv, table.csv, table.md and, for several cells, stability.csv.
 
-    The figure lies beside the folder, which DVC tracks, so that git can hold it for a README.
+    The figure lies beside the folder, which DVC tracks.
     """
     caps, units = caps_of(rows), f"{rows['granularity'].iloc[0]}s"
     shares, agreement = share_table(rows, caps), agreement_table(choices)

@@ -34,6 +34,7 @@ def task_row(evaluation: Evaluation, place: Mapping[str, object]) -> dict[str, o
         "blocks": evaluation.layers_full,
         "kept": evaluation.layers_kept,
         "keep": " ".join(map(str, evaluation.keep)),
+        "valid_full": evaluation.valid_mse["full"],
         "valid_pruned": evaluation.valid_mse["pruned"],
         "zero_shot": None if evaluation.zero_shot is None else evaluation.zero_shot.mse,
         "full": evaluation.full.mse,
@@ -98,18 +99,31 @@ def share_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFr
 
 
 def task_table(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
-    """Means over the seeds, one row per model, horizon and dataset, at most `cap` of the blocks."""
+    """Means over the seeds, one row per model, horizon and dataset, at most `cap` of the blocks.
+
+    `difference` is that of the means, on the test range, and `promised` the same on the validation
+    range, by which everything was chosen. Of several seeds `least` and `most` are the lowest and
+    the highest difference.
+    """
     chosen = best_within(rows, cap)
-    columns = ["zero_shot", "full", "pruned", "difference", "random", "scratch", "linear"]
+    errors = ["zero_shot", "full", "pruned", "random", "scratch", "linear"]
     if "scratch_replay" in chosen:
-        columns.insert(-1, "scratch_replay")
-    means = chosen.groupby(["model", "horizon", "dataset"], sort=False)[columns].mean()
-    return means.reset_index()
+        errors.insert(-1, "scratch_replay")
+    tasks = chosen.groupby(["model", "horizon", "dataset"], sort=False)
+    means = tasks[[*errors, "valid_full", "valid_pruned"]].mean()
+    found = means[errors].copy()
+    place = errors.index("pruned") + 1
+    found.insert(place, "difference", means["pruned"] / means["full"] - 1)
+    if chosen["seed"].nunique() > 1:
+        found.insert(place + 1, "least", tasks["difference"].min())
+        found.insert(place + 2, "most", tasks["difference"].max())
+    found["promised"] = means["valid_pruned"] / means["valid_full"] - 1
+    return found.reset_index()
 
 
 def markdown_of(table: pd.DataFrame) -> str:
     """The table in Markdown; errors with three decimals, shares and differences in percent."""
-    signed = {"difference", "median"}
+    signed = {"difference", "median", "least", "most", "promised"}
     percent = {"cap", "kept", *signed} | {
         name for name in table.columns if name.startswith("beats_")
     }

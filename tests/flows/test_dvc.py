@@ -86,19 +86,6 @@ def test_failed_stage_gives_its_own_reason_and_keeps_its_last_outputs(workspace:
     assert workspace.read("first.txt") == "firstone\n"
 
 
-@pytest.mark.parametrize(
-    ("lines", "reason"),
-    [
-        (["error: a rule", "ERROR: failed to reproduce 'x': exited with 1"], "a rule"),
-        (["Traceback", "ValueError: no", "ERROR: failed to reproduce"], "ValueError: no"),
-        (["ERROR: failed to reproduce 'x'"], "failed to reproduce 'x'"),
-        (["nothing to see"], "exit status 7"),
-    ],
-)
-def test_failure_reason_is_the_most_telling_line(lines: list[str], reason: str) -> None:
-    assert dvc.failure_reason(lines, 7) == reason
-
-
 def test_status_is_empty_only_when_all_is_up_to_date(workspace: Workspace) -> None:
     assert set(dvc.status(workspace.root)) == STAGES - {SOURCE}
     workspace.dvc("repro")

@@ -1,4 +1,4 @@
-"""Children end with whoever asked for them, and with everything they started."""
+"""Children end with whoever asked for them, with all they started; a failure has one reason."""
 
 import contextlib
 import os
@@ -172,3 +172,16 @@ def test_a_signal_ends_the_commands_even_where_its_exception_is_swallowed(
         processes.stop_all()
     assert ended == [StoppedError]
     assert gone(int(lines[0]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["error: a rule", "ERROR: failed to reproduce 'x': exited with 1"], "a rule"),
+        (["Traceback", "ValueError: no", "ERROR: failed to reproduce"], "ValueError: no"),
+        (["ERROR: failed to reproduce 'x'"], "failed to reproduce 'x'"),
+        (["nothing to see"], "exit status 7"),
+    ],
+)
+def test_failure_reason_is_the_most_telling_line(lines: list[str], reason: str) -> None:
+    assert processes.failure_reason(lines, 7) == reason

@@ -1,5 +1,6 @@
 """The study: cells with their own parameters, one table, and what failed does not stop the rest."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,7 @@ made = {
     "controls": {name: one for name in
                  ("random_0", "random_1", "first", "even", "scratch", "linear")},
     "p_superior": 0.5, "difference": 0.0, "interval": [-0.1, 0.1], "block_length": 3,
-    "selection_adds": False, "valid_mse": {"pruned": 1.0}, "reason": "none",
+    "selection_adds": False, "valid_mse": {"full": 1.0, "pruned": 1.0}, "reason": "none",
     "recommendation": "keep the full one",
     "diebold_mariano": {"statistic": 0.0, "p_value": 1.0, "p_superior": 0.5,
                         "p_noninferior": 0.5, "verdict": "inconclusive"},
@@ -100,7 +101,6 @@ def test_every_cell_has_its_parameters_its_rows_and_a_comparison(project: Worksp
     }  # fmt: skip
     assert folder.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(folder / "tasks.csv")) == 4
-    assert (project.root / FOLDER / "two.dvc").is_file()
     table = pd.read_csv(folder / "stability.csv")
     assert list(table["over"]) == ["training seed"] * 2  # there is one horizon
     assert list(table["share"]) == [0.25, 0.5]
@@ -110,6 +110,13 @@ def test_every_cell_has_its_parameters_its_rows_and_a_comparison(project: Worksp
     text = (folder / "table.md").read_text()
     assert "Are these the layers?" in text
     assert "| training seed | tiny | 25 % | 1 | 1.000 |" in text
+    record = "data/studies/two.dvc"
+    assert record not in dvc.status(project.root)
+    (folder / "tasks.csv").write_text("other rows")  # git holds it; DVC would see a change
+    assert record in dvc.status(project.root)
+    assert record not in dvc.missing_outputs(project.root)
+    shutil.rmtree(folder)
+    assert record not in dvc.missing_outputs(project.root)  # no remote has it
 
 
 def test_a_failed_cell_is_named_and_the_others_are_kept(project: Workspace) -> None:

@@ -9,9 +9,9 @@ from tasks.metrics.study import best_within, caps_of, markdown_of, share_table, 
 def row(dataset: str, share: float, kept: int, **changes: object) -> dict[str, object]:
     plain: dict[str, object] = {
         "dataset": dataset, "model": "m", "horizon": 96, "seed": 0, "share": share, "blocks": 12,
-        "kept": kept, "valid_pruned": 1.0, "zero_shot": None, "full": 1.0, "pruned": 1.0,
-        "difference": 0.0, "verdict": "inconclusive", "random": 1.1, "first": 1.1, "even": 1.1,
-        "scratch": 1.1, "linear": 2.0, "selection_adds": False,
+        "kept": kept, "valid_full": 1.25, "valid_pruned": 1.0, "zero_shot": None, "full": 1.0,
+        "pruned": 1.0, "difference": 0.0, "verdict": "inconclusive", "random": 1.1, "first": 1.1,
+        "even": 1.1, "scratch": 1.1, "linear": 2.0, "selection_adds": False,
     }  # fmt: skip
     return plain | changes
 
@@ -47,9 +47,18 @@ def test_shares_count_tasks() -> None:
 
 
 def test_task_table_has_means_over_seeds() -> None:
-    again = ROWS.assign(seed=1, pruned=ROWS["pruned"] + 0.02)
+    again = ROWS.assign(seed=1, pruned=ROWS["pruned"] + 0.02, difference=ROWS["difference"] + 0.02)
     table = task_table(pd.concat([ROWS, again]), 0.3)
     assert list(table["pruned"]) == pytest.approx([1.02, 1.21])
+    assert list(table["difference"]) == pytest.approx([0.02, 0.21])
+    assert list(table["least"]) == [0.01, 0.2]
+    assert list(table["most"]) == pytest.approx([0.03, 0.22])
+    assert list(table["promised"]) == pytest.approx([-0.04, 0.04])
+    assert "| +2.0 % | +1.0 % | +3.0 % |" in markdown_of(table)
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert "least" not in task_table(ROWS, 0.3)
 
 
 def test_markdown_shows_percent_where_it_is_a_share() -> None:
