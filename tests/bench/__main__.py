@@ -72,7 +72,10 @@ def speed_rows(project: Path) -> list[Row]:
     seconds, stages = noop_repro(project)
     return [
         row("training_step_over_minimal", ratio, 1.3, "ratio"),
-        row("bf16_step_over_fp32", bf16_ratio(params), None, "ratio"),
+        *(
+            row(f"bf16_step_over_fp32_{scale}", bf16_ratio(params, f"tsfm-{scale}"), None, "ratio")
+            for scale in ("nano", "micro", "tiny")
+        ),
         row(
             "micro_quarter_speedup_batch_64", pruned_speedup(params), 2.7, "ratio", better="higher"
         ),

@@ -61,12 +61,12 @@ def training_step_ratio(params: Params, folder: Path) -> float:
     return median(seconds["ours"]) / median(seconds["minimal"])
 
 
-def bf16_ratio(params: Params) -> float:
-    """A training step under bf16 autocast over one in fp32, at nano, on this machine's CPU."""
+def bf16_ratio(params: Params, name: str) -> float:
+    """A model entry's training step under bf16 autocast over one in fp32, on this machine's CPU."""
     with torch_threads(1):
-        model = model_of(params, "tsfm-nano")
+        model = model_of(params, name)
         window = training_windows(tiny_series(length=6000), CONTEXT, HORIZON)
-        batch = window.batch(window.spaced(64))
+        batch = window.batch(window.spaced(16))
         return step_seconds(model, batch, bf16=True) / step_seconds(model, batch, bf16=False)
 
 
