@@ -1,4 +1,4 @@
-"""The study: a preset run for every seed, horizon and share, and one table of all results.
+"""The study: a preset run for several seeds, horizons and shares, and one table of all results.
 
 Every cell is a workspace of its own that shares the project's cache, so what two cells have in
 common (pretraining, training) is made once; a stopped study goes on where it was. Cells of other
@@ -6,7 +6,8 @@ seeds and horizons also tell whether the choice of blocks is a finding or a draw
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,11 +55,16 @@ class Cell:
 
 
 def cells_of(study: Study) -> Iterator[Cell]:
-    """All cells, the ones of one seed and horizon together."""
-    for seed in study.seeds:
-        for horizon in study.horizons:
-            for share in study.shares:
-                yield Cell(seed, horizon, share)
+    """All cells: every combination, or the first values with each other one in its place."""
+    every = [Cell(*values) for values in product(study.seeds, study.horizons, study.shares)]
+    if study.vary == "together":
+        yield from every
+        return
+    base = every[0]
+    yield base
+    yield from (replace(base, seed=seed) for seed in study.seeds[1:])
+    yield from (replace(base, horizon=horizon) for horizon in study.horizons[1:])
+    yield from (replace(base, share=share) for share in study.shares[1:])
 
 
 def cell_workspace(project: Path, name: str, study: Study, cell: Cell) -> Path:
@@ -176,4 +182,4 @@ def write_study(folder: Path, rows: pd.DataFrame, choices: Sequence[Choice]) -> 
         write_csv(folder / "stability.csv", agreement)
         parts.append(STABILITY + markdown_of(answer_table(agreement)))
     write_text(folder / "table.md", "\n".join(parts))
-    write_png(folder.with_suffix(".png"), draw_study(rows, max(caps)))
+    write_png(folder.with_suffix(".png"), draw_study(rows, caps[0]))

@@ -53,20 +53,22 @@ def task_row(evaluation: Evaluation, place: Mapping[str, object]) -> dict[str, o
 
 
 def best_within(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
-    """Of every task the row of the best size, by validation, that keeps at most this share."""
-    small = rows[rows["kept"] <= cap * rows["blocks"] + 1e-9]
-    best = small.sort_values(["valid_pruned", "kept"], kind="stable").drop_duplicates(TASK)
+    """Of every task the row of the best size, by validation, that keeps at most this share.
+
+    Left out are tasks in which nothing was wanted that the cap below this one keeps out.
+    """
+    below = max((other for other in CAPS if other < cap), default=-1.0)
+    shares = rows["kept"] / rows["blocks"] - 1e-9
+    small = rows[shares <= cap]
+    reached = (shares[shares <= cap] > below).groupby([small[name] for name in TASK])
+    best = small[reached.transform("any")].sort_values(["valid_pruned", "kept"], kind="stable")
+    best = best.drop_duplicates(TASK)
     return best.sort_values(TASK, kind="stable").reset_index(drop=True)
 
 
 def caps_of(rows: pd.DataFrame) -> tuple[float, ...]:
     """The caps that let in a size which the cap before keeps out."""
-    shares = rows["kept"] / rows["blocks"] - 1e-9
-    return tuple(
-        cap
-        for cap, below in zip(CAPS, (-1.0, *CAPS), strict=False)
-        if ((shares > below) & (shares <= cap)).any()
-    )
+    return tuple(cap for cap in CAPS if len(best_within(rows, cap)))
 
 
 def share_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFrame:

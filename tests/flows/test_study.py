@@ -12,6 +12,7 @@ from flows.errors import FlowError
 from flows.study import FOLDER, Cell, cells_of, run_study
 from tasks.errors import FewlayersError
 from tasks.params import load_params
+from tasks.sections.run import Study
 from tests.flows.support import Workspace
 
 STAGE = '''
@@ -133,7 +134,11 @@ def test_unknown_study_is_named(project: Workspace) -> None:
         run_study(project.root, "three", reproduce)
 
 
-def test_cells_are_all_combinations(project: Workspace) -> None:
-    study = load_params(project.root / "params.yaml").studies["two"]
-    assert list(cells_of(study))[1] == Cell(seed=0, horizon=8, share=0.5)
+def test_cells_are_all_combinations_or_one_change_each() -> None:
+    study = Study(preset="small", seeds=[0, 1], horizons=[8, 16], shares=[0.25, 0.5])
+    assert len(set(cells_of(study))) == 8
+    alone = study.model_copy(update={"vary": "one_by_one"})
+    assert list(cells_of(alone)) == [
+        Cell(0, 8, 0.25), Cell(1, 8, 0.25), Cell(0, 16, 0.25), Cell(0, 8, 0.5),
+    ]  # fmt: skip
     assert Cell(0, 8, 0.25).name == "h8-s0-k25"

@@ -31,6 +31,12 @@ def test_best_size_is_chosen_by_validation_within_the_cap() -> None:
     assert list(best_within(ROWS, 0.5)["kept"]) == [6, 3]
 
 
+def test_a_task_without_larger_sizes_counts_for_the_smaller_cap_alone() -> None:
+    rows = pd.concat([ROWS, pd.DataFrame([row("c", 0.25, 3)])])
+    assert list(best_within(rows, 0.3)["dataset"]) == ["a", "b", "c"]
+    assert list(best_within(rows, 0.5)["dataset"]) == ["a", "b"]
+
+
 def test_a_cap_that_lets_nothing_new_in_is_left_out() -> None:
     assert caps_of(ROWS) == (0.3, 0.5)
     assert caps_of(ROWS[ROWS["kept"] == 3]) == (0.3,)
