@@ -72,7 +72,8 @@ def add_model(
     start = _start(root, source, revision, hub_id)
     folder = fetch(start) if isinstance(start, HubStart) else root / start.path
     known = named or family_in(folder)
-    model = _loaded(ZooEntry(family=known, start=_absolute(start, folder)), windows)
+    there = FolderStart(kind="folder", path=str(folder))
+    model = _loaded(ZooEntry(family=known, start=there), windows)
     sizes = zip(model.stacks, model.stack_sizes, strict=True)
     counts = model.parameter_counts()
     names = register_checkpoint(params_path, name, known, start, as_it_is=as_it_is)
@@ -118,12 +119,6 @@ def _checked(fields: dict[str, str | None]) -> FolderStart | HubStart:
         rule = "a commit, 40 hex digits" if is_commit else "an id on the hub such as org/name"
         option = "--revision" if is_commit else "--hub-id"
         raise ParamsError(f"{option}: must be {rule}; got {first.get('input')!r}") from error
-
-
-def _absolute(start: FolderStart | HubStart, folder: Path) -> FolderStart | HubStart:
-    if isinstance(start, HubStart):
-        return start
-    return start.model_copy(update={"path": str(folder)})
 
 
 def _loaded(entry: ZooEntry, windows: Windows) -> ForecastModel:

@@ -5,7 +5,7 @@ is refused, because safetensors checks structure, not content.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ def write_folder(
     for name, tensors in files.items():
         write_atomically(folder / name, partial(save_file, tensors, metadata=METADATA))
     write_text(folder / BACKBONE / "config.json", json.dumps(backbone_config, indent=1) + "\n")
+    write_config(folder, config, files)
+
+
+def write_config(folder: Path, config: Mapping[str, Any], files: Iterable[str]) -> None:
+    """Writes config.json with the sha256 of the weights files, whose names are below `folder`."""
     data = {"config": config, "sha256": {name: sha256_of(folder / name) for name in files}}
     write_text(folder / "config.json", json.dumps(data, indent=1) + "\n")
 

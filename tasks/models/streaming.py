@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from tasks.artifacts.files import read_json, sha256_of, write_atomically, write_text
+from tasks.artifacts.files import read_json, write_atomically, write_text
 from tasks.errors import CheckpointError, MaskError
-from tasks.models.checkpoint import BACKBONE, WEIGHTS, check_hash, read_config
+from tasks.models.checkpoint import BACKBONE, WEIGHTS, check_hash, read_config, write_config
 from tasks.models.families import family_class
 from tasks.models.locate import Located, is_model_folder, locate, with_layer_lists
 from tasks.models.registry import validated
@@ -114,9 +114,7 @@ def prune_model(
     _open_folder(out, _plan(folder, smaller, keep, max_shard_bytes))
     _write_checkpoint(folder / BACKBONE, out / BACKBONE, smaller)
     write_atomically(out / WEIGHTS, partial(_copy_file, folder / WEIGHTS))
-    names = [WEIGHTS, *(f"{BACKBONE}/{name}" for name in smaller.shards)]
-    signed = {"config": config, "sha256": {name: sha256_of(out / name) for name in names}}
-    write_text(out / "config.json", json.dumps(signed, indent=1) + "\n")
+    write_config(out, config, [WEIGHTS, *(f"{BACKBONE}/{name}" for name in smaller.shards)])
     (out / PLAN).unlink()
     return smaller.pruned(out / BACKBONE)
 

@@ -33,7 +33,7 @@ from tasks.models.rolling import rolled
 from tasks.models.stacks import Stack
 from tasks.models.zoo.discovery import check_stacks, depth_of, find_stacks
 from tasks.models.zoo.family import Plan, ZooConfig, ZooModel, outputs_on_data_scale
-from tasks.models.zoo.library_config import complete_config
+from tasks.models.zoo.library import complete_config
 from tasks.models.zoo.options import checked_options
 from tasks.models.zoo.workspace_code import workspace_function
 from tasks.sections.data import Windows
@@ -119,7 +119,7 @@ class Custom(ZooModel):
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The library's config with its defaults filled in, as config.json of a checkpoint."""
         names = data.get("architectures") or [None]
-        return complete_config(library_class(names[0]).config_class, data, "custom") | {
+        return complete_config(library_class(names[0]).config_class, data) | {
             "architectures": names[:1]
         }
 

@@ -9,11 +9,28 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from tasks.errors import CheckpointError, ParamsError
 
+CHANGING = ("transformers_version", "_name_or_path")  # from one release or folder to the next
+REFUSALS = (StrictDataclassError, TypeError, ValueError, KeyError, ZeroDivisionError)
 
-def complete_config(
+
+def complete_config(kind: type[PretrainedConfig], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The library's config with its defaults filled in, as config.json of a checkpoint.
+
+    Args:
+        kind: the library's class of configs.
+        data: a checkpoint's config, or a `shape` of params.yaml.
+
+    Raises:
+        ParamsError: a value of the wrong type, or sizes that do not fit.
+    """
+    whole: dict[str, Any] = _config(kind, data).to_dict()
+    return {name: value for name, value in whole.items() if name not in CHANGING}
+
+
+def family_config(
     kind: type[PretrainedConfig], data: Mapping[str, Any], architecture: type[PreTrainedModel]
 ) -> dict[str, Any]:
-    """The library's config with its defaults filled in, as config.json of a checkpoint.
+    """`complete_config` for a family that is one class of the library.
 
     Args:
         kind: the library's class of configs.
@@ -22,7 +39,7 @@ def complete_config(
 
     Raises:
         CheckpointError: the checkpoint is one of another family.
-        ParamsError: a field that there is not, or a value of the wrong type.
+        ParamsError: a field that there is not, or as `complete_config`.
     """
     given = data.get("model_type")
     if given is None:
@@ -37,10 +54,7 @@ def complete_config(
             f"config.json: model_type must be {kind.model_type!r}, got {given!r}; name the "
             "checkpoint's own family"
         )
-    whole: dict[str, Any] = _config(kind, data).to_dict()
-    for field in ("transformers_version", "_name_or_path"):
-        whole.pop(field, None)
-    return whole | {"architectures": [architecture.__name__]}
+    return complete_config(kind, data) | {"architectures": [architecture.__name__]}
 
 
 def build_model(
@@ -49,7 +63,7 @@ def build_model(
     """The library's module with random weights. Raises ParamsError where a size does not fit."""
     try:
         built: nn.Module = model(_config(kind, data))
-    except (ValueError, KeyError) as error:
+    except REFUSALS as error:
         raise _misfit(kind, error) from error
     return built
 
@@ -57,10 +71,12 @@ def build_model(
 def _config(kind: type[PretrainedConfig], data: Mapping[str, Any]) -> PretrainedConfig:
     try:
         return kind.from_dict(dict(data))
-    except (StrictDataclassError, ValueError) as error:
+    except REFUSALS as error:
         raise _misfit(kind, error) from error
 
 
 def _misfit(kind: type[PretrainedConfig], error: Exception) -> ParamsError:
     reason = " ".join(str(error).split())
-    return ParamsError(f"shape: {kind.__name__} of transformers refuses it ({reason}); change it")
+    return ParamsError(
+        f"{kind.__name__} of transformers refuses this config or shape ({reason}); change it"
+    )

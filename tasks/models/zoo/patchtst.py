@@ -19,7 +19,7 @@ from tasks.models.normalise import fit_length
 from tasks.models.stacks import Stack
 from tasks.models.zoo.family import Plan, ZooConfig, ZooModel, outputs_on_data_scale
 from tasks.models.zoo.gaps import filled
-from tasks.models.zoo.library import build_model, complete_config
+from tasks.models.zoo.library import build_model, family_config
 from tasks.sections.data import Windows
 
 STACK = Stack(path="model.encoder.layers", depth="num_hidden_layers", norm="head")
@@ -52,7 +52,7 @@ class PatchTst(ZooModel):
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The library's config with its defaults filled in. Raises ParamsError as it must."""
-        whole = complete_config(PatchTSTConfig, data, PatchTSTForPrediction)
+        whole = family_config(PatchTSTConfig, data, PatchTSTForPrediction)
         for field, value in NEEDED.items():
             if whole[field] != value:
                 raise ParamsError(

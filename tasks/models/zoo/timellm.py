@@ -27,7 +27,7 @@ from tasks.models.normalise import fit_length, normalise
 from tasks.models.rolling import rolled
 from tasks.models.walk import Walk, record_steps
 from tasks.models.zoo.family import ZooConfig, ZooModel, outputs_on_data_scale
-from tasks.models.zoo.library_config import complete_config
+from tasks.models.zoo.library import complete_config
 from tasks.models.zoo.options import checked_options
 from tasks.models.zoo.reprogramming import PatchEmbedding, Reprogramming
 
@@ -113,7 +113,7 @@ class TimeLlm(ZooModel):
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The language model's config with its defaults filled in."""
-        return complete_config(CONFIGS[language_model(data)], data, "timellm")
+        return complete_config(CONFIGS[language_model(data)], data)
 
     @classmethod
     def build_backbone(cls, data: Mapping[str, Any]) -> nn.Module:

@@ -17,7 +17,7 @@ from tasks.models.interface import Forecast, Outputs
 from tasks.models.normalise import normalise
 from tasks.models.zoo.family import ZooModel, outputs_on_data_scale
 from tasks.models.zoo.gaps import filled, first_observed
-from tasks.models.zoo.library import build_model, complete_config
+from tasks.models.zoo.library import build_model, family_config
 
 
 class TimesFm(ZooModel):
@@ -37,7 +37,7 @@ class TimesFm(ZooModel):
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The library's config with its defaults filled in, as config.json of a checkpoint."""
-        return complete_config(cls.LIBRARY_CONFIG, data, cls.LIBRARY_MODEL)
+        return family_config(cls.LIBRARY_CONFIG, data, cls.LIBRARY_MODEL)
 
     @classmethod
     def build_backbone(cls, data: Mapping[str, Any]) -> nn.Module:

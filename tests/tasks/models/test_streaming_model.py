@@ -61,7 +61,7 @@ def test_a_model_folder_half_written_is_finished(last, tmp_path, monkeypatch):
     assert until_killed(work, 12) == -signal.SIGKILL
     assert list(out.rglob(".*.tmp"))
     with monkeypatch.context() as patch:
-        patch.setattr(streaming, "write_atomically" if last == WEIGHTS else "sha256_of", stop)
+        patch.setattr(streaming, "write_atomically" if last == WEIGHTS else "write_config", stop)
         with pytest.raises(InterruptedError):
             work()
     assert len(list((out / "backbone").glob("*.safetensors"))) > 1
