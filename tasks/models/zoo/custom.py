@@ -119,7 +119,7 @@ class Custom(ZooModel):
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The library's config with its defaults filled in, as config.json of a checkpoint."""
         names = data.get("architectures") or [None]
-        return complete_config(library_class(names[0]).config_class, data) | {
+        return complete_config(library_class(names[0]).config_class, data, "custom") | {
             "architectures": names[:1]
         }
 

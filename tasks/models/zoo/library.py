@@ -13,17 +13,20 @@ CHANGING = ("transformers_version", "_name_or_path")  # from one release or fold
 REFUSALS = (StrictDataclassError, TypeError, ValueError, KeyError, ZeroDivisionError)
 
 
-def complete_config(kind: type[PretrainedConfig], data: Mapping[str, Any]) -> dict[str, Any]:
+def complete_config(
+    kind: type[PretrainedConfig], data: Mapping[str, Any], family: str
+) -> dict[str, Any]:
     """The library's config with its defaults filled in, as config.json of a checkpoint.
 
     Args:
         kind: the library's class of configs.
         data: a checkpoint's config, or a `shape` of params.yaml.
+        family: named where it is refused.
 
     Raises:
         ParamsError: a value of the wrong type, or sizes that do not fit.
     """
-    whole: dict[str, Any] = _config(kind, data).to_dict()
+    whole: dict[str, Any] = _config(kind, data, family).to_dict()
     return {name: value for name, value in whole.items() if name not in CHANGING}
 
 
@@ -54,7 +57,7 @@ def family_config(
             f"config.json: model_type must be {kind.model_type!r}, got {given!r}; name the "
             "checkpoint's own family"
         )
-    return complete_config(kind, data) | {"architectures": [architecture.__name__]}
+    return complete_config(kind, data, kind.model_type) | {"architectures": [architecture.__name__]}
 
 
 def build_model(
@@ -62,21 +65,21 @@ def build_model(
 ) -> nn.Module:
     """The library's module with random weights. Raises ParamsError where a size does not fit."""
     try:
-        built: nn.Module = model(_config(kind, data))
+        built: nn.Module = model(_config(kind, data, kind.model_type))
     except REFUSALS as error:
-        raise _misfit(kind, error) from error
+        raise _misfit(kind, error, kind.model_type) from error
     return built
 
 
-def _config(kind: type[PretrainedConfig], data: Mapping[str, Any]) -> PretrainedConfig:
+def _config(kind: type[PretrainedConfig], data: Mapping[str, Any], family: str) -> PretrainedConfig:
     try:
         return kind.from_dict(dict(data))
     except REFUSALS as error:
-        raise _misfit(kind, error) from error
+        raise _misfit(kind, error, family) from error
 
 
-def _misfit(kind: type[PretrainedConfig], error: Exception) -> ParamsError:
+def _misfit(kind: type[PretrainedConfig], error: Exception, family: str) -> ParamsError:
     reason = " ".join(str(error).split())
     return ParamsError(
-        f"{kind.__name__} of transformers refuses this config or shape ({reason}); change it"
+        f"{family}: transformers' {kind.__name__} refuses this config or shape: {reason}"
     )

@@ -113,7 +113,7 @@ class TimeLlm(ZooModel):
     @classmethod
     def complete(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The language model's config with its defaults filled in."""
-        return complete_config(CONFIGS[language_model(data)], data)
+        return complete_config(CONFIGS[language_model(data)], data, "timellm")
 
     @classmethod
     def build_backbone(cls, data: Mapping[str, Any]) -> nn.Module:

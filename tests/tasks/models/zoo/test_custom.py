@@ -357,7 +357,7 @@ def test_a_model_must_be_named_where_the_checkpoint_does_not():
 
 
 def test_a_shape_that_transformers_refuses_is_one_clear_line():
-    with pytest.raises(ParamsError, match="PatchTSMixerConfig of transformers refuses"):
+    with pytest.raises(ParamsError, match="custom: transformers' PatchTSMixerConfig refuses"):
         tiny(MIXER | {"d_model": "wide"})
 
 

@@ -285,8 +285,8 @@ def test_wrong_options_are_one_clear_line(options, message):
     [
         ({}, "needs model_type, one of gpt2, qwen3, llama; got None"),
         ({"model_type": "t5"}, "needs model_type, .*; got 't5'"),
-        (LLAMA | {"num_attention_heads": 3}, "LlamaConfig of transformers refuses this config"),
-        (GPT2 | {"n_embd": "wide"}, "GPT2Config of transformers refuses this config or shape"),
+        (LLAMA | {"num_attention_heads": 3}, "transformers' LlamaConfig refuses this config"),
+        (GPT2 | {"n_embd": "wide"}, "transformers' GPT2Config refuses this config or shape"),
     ],
 )
 def test_a_language_model_that_cannot_be_built_is_one_clear_line(shape, message):
