@@ -45,8 +45,8 @@ study: $(READY) ## how often pruning holds: six benchmarks, three settings; hour
 
 # Neither DVC nor Prefect nor a network is needed, so a Python that has the packages will do: the one
 # named by PYTHON=, else .venv, else python3; only where none has them is .venv made.
-NEEDED := import jaxtyping, jinja2, matplotlib, optuna, pandas, pandera, pyarrow, pydantic, rich, \
-	ruamel.yaml, safetensors, scipy, statsmodels, torch, transformers
+NEEDED := import httpx2, huggingface_hub, jaxtyping, jinja2, matplotlib, optuna, pandas, pandera, \
+	pyarrow, pydantic, rich, ruamel.yaml, safetensors, scipy, statsmodels, torch, transformers
 study-gpu: ## error against scale at 45 M to 1.4 B parameters, in pieces of 9 minutes; run it again
 	@for p in $(if $(filter command environment,$(firstword $(origin PYTHON))),"$(PYTHON)") \
 		$(BIN)/python "$(PYTHON)" python3; do \

@@ -3,7 +3,7 @@
 dvc.yaml is read and its stages are run in `.state/bare/PRESET/`, up to `runtime.parallel_stages` at
 once. A piece ends after its budget, with exit status 75: the same command goes on from there. The
 tables and the figure of error against scale, of the models that are finished, lie in
-data/studies/PRESET/.
+data/studies/PRESET/; of one whose masks are healed, its layer profile and its validation errors.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
 from tasks.errors import ParamsError
 from tasks.figures.scale import draw_scale_study
 from tasks.figures.style import write_png
-from tasks.metrics.scale import ScaleStudy, finished_models, markdown_of_study, read_study
+from tasks.metrics.scale import HEALED, READ, ScaleStudy, models_with, read_study
+from tasks.metrics.scale_tables import markdown_of_study
 from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
 from tasks.pipeline.done import stage_seconds
 from tasks.pipeline.graph import Graph, read_graph
@@ -85,11 +86,15 @@ def bring_raw(project: Path, root: Path, params: Params, graph: Graph) -> None:
 
 
 def write_results(folder: Path, study: ScaleStudy, seconds: dict[str, float]) -> None:
-    """Writes the study's tables as CSV and Markdown, its figure, and the stages' seconds."""
+    """Writes the study's tables as CSV and Markdown, its figure, and the stages' seconds.
+
+    The figure shows finished models, so that there is none before one is.
+    """
     for name, frame in study.tables().items():
         write_csv(folder / f"{name}.csv", frame)
     write_text(folder / "table.md", markdown_of_study(study))
-    write_png(folder / "figure.png", draw_scale_study(study))
+    if not study.errors.empty:
+        write_png(folder / "figure.png", draw_scale_study(study))
     write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
 
 
@@ -147,19 +152,21 @@ def main(argv: list[str]) -> None:
             outcome = run_graph(root, graph, content, piece)
         except StageFailedError as error:
             outcome, failure = Outcome(error.done, None), error
-        models = finished_models(params, outcome.done)
-        if models:
-            write_results(folder, read_study(root, params, models), stage_seconds(root, graph))
+        healed = models_with(HEALED, params, outcome.done)
+        if healed:
+            study = read_study(root, params, outcome.done)
+            write_results(folder, study, stage_seconds(root, graph))
         if failure is not None:
             raise failure
     if outcome.stopped_at:
-        log.info("models finished so far: %s", ", ".join(models) or "none")
+        finished = models_with(READ, params, outcome.done)
+        log.info("models finished so far: %s", ", ".join(finished) or "none")
         log.info(
             "%d of %d stages are done, the first that is not is %s: run it again to go on",
             *(len(outcome.done), len(graph.stages), outcome.stopped_at),
         )
         raise SystemExit(UNFINISHED)
-    if models:
+    if healed:
         log.info("%s", (folder / "table.md").read_text(encoding="utf-8").rstrip())
         log.info("study: %s", folder.relative_to(project))
     log.info("report: %s", (root / "reports/index.html").relative_to(project))

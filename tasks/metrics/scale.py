@@ -12,7 +12,7 @@ import pandas as pd
 
 from tasks.artifacts.evaluation import Evaluation, Measurement
 from tasks.artifacts.scoring import Scores
-from tasks.artifacts.training import TrainingSummary
+from tasks.artifacts.training import ControlSummary, PruneSummary, TrainingSummary
 from tasks.data.series import load_series
 from tasks.metrics.paired import (
     Comparison,
@@ -22,14 +22,12 @@ from tasks.metrics.paired import (
     holm,
     verdict_by,
 )
-from tasks.metrics.study import markdown_of
 from tasks.params import Params
 from tasks.runtime import seed_for
 
 MEAN = "mean"  # in the column `dataset`: over the datasets, each counting the same
-SHOWN = ("full", "pruned", "random", "random_best", "first", "last", "even", "scratch", "linear")
-GOOD = ("superior", "non-inferior")
 READ = ("train", "score", "evaluate", "measure")  # the stages whose files are read
+HEALED = ("train", "score", "prune", "controls")  # the same, of a model whose masks are healed
 ONE_THREAD = "threads=1,batch="
 
 
@@ -38,57 +36,109 @@ class ScaleStudy:
     """What a run over several scales found; models in the order of params.yaml.
 
     Attributes:
-        errors: one row per model and dataset, and one with the mean over the datasets.
+        validation: one row per model and dataset of the run: the validation errors by which all
+            was chosen. A model is in it, and in `profile`, as soon as its masks are healed.
         profile: one row per model and block, one column per score.
-        latency: one row per model and batch size.
-        machine: what it ran on.
+        errors: one row per finished model and dataset, and one with the mean over the datasets;
+            empty where no model is finished.
+        latency: one row per finished model and batch size.
+        machine: what it ran on; empty where no model is finished.
     """
 
-    errors: pd.DataFrame
+    validation: pd.DataFrame
     profile: pd.DataFrame
+    errors: pd.DataFrame
     latency: pd.DataFrame
     machine: str
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables by name."""
-        return {"errors": self.errors, "profile": self.profile, "latency": self.latency}
+        found = {
+            "validation": self.validation,
+            "profile": self.profile,
+            "errors": self.errors,
+            "latency": self.latency,
+        }
+        return {name: frame for name, frame in found.items() if not frame.empty}
 
 
-def finished_models(params: Params, done: Collection[str]) -> list[str]:
-    """The models whose stages are done on every dataset, as far as the tables need them.
+def models_with(stages: Sequence[str], params: Params, done: Collection[str]) -> list[str]:
+    """The models of which these stages are done on every dataset.
 
     Args:
+        stages: such as READ or HEALED.
         params: `run` is read.
         done: names of stages, as DVC gives them.
     """
 
     def needed(model: str) -> set[str]:
-        return {f"{stage}@{dataset}-{model}" for stage in READ for dataset in params.run.datasets}
+        return {f"{stage}@{dataset}-{model}" for stage in stages for dataset in params.run.datasets}
 
     return [model for model in params.run.models if needed(model) <= set(done)]
 
 
-def read_study(root: Path, params: Params, models: Sequence[str]) -> ScaleStudy:
-    """Reads what a run below `root` found for these models, which are finished.
+def read_study(root: Path, params: Params, done: Collection[str]) -> ScaleStudy:
+    """Reads what a run below `root` has found so far.
+
+    Args:
+        root: of the run.
+        params: its values.
+        done: names of the stages that are done; of one model at least those of HEALED.
 
     Raises:
         ArtifactError: a file is missing or torn.
     """
-    errors: list[pd.DataFrame] = []
+    validation: list[dict[str, object]] = []
     profile: list[pd.DataFrame] = []
-    latency: list[pd.DataFrame] = []
+    for model in models_with(HEALED, params, done):
+        for dataset in params.run.datasets:
+            scores = Scores.read(root / "scores" / dataset / f"{model}.json")
+            profile.append(profile_rows(scores))
+            validation.append(_validation_row(root, scores))
+    errors: list[pd.DataFrame] = [pd.DataFrame()]
+    latency: list[pd.DataFrame] = [pd.DataFrame()]
     machine = ""
-    for model in models:
+    for model in models_with(READ, params, done):
         parts: list[dict[str, object]] = []
         for dataset in params.run.datasets:
-            name = f"{dataset}/{model}"
-            measured = Measurement.read(root / "measurements" / f"{name}.json")
+            measured = Measurement.read(root / "measurements" / dataset / f"{model}.json")
             machine = measured.machine
             parts += _parts(root, params, dataset, model, measured)
-            profile.append(profile_rows(Scores.read(root / "scores" / f"{name}.json")))
             latency.append(latency_rows(measured))
         errors.append(with_mean(corrected(parts, params.evaluation.alpha)))
-    return ScaleStudy(pd.concat(errors), pd.concat(profile), pd.concat(latency), machine)
+    return ScaleStudy(
+        validation=pd.DataFrame(validation),
+        profile=pd.concat(profile),
+        errors=pd.concat(errors),
+        latency=pd.concat(latency),
+        machine=machine,
+    )
+
+
+def _validation_row(root: Path, scores: Scores) -> dict[str, object]:
+    pair = f"{scores.dataset}/{scores.model}"
+    trained = TrainingSummary.read(root / "models/full" / pair / "training.json")
+    pruned = PruneSummary.read(root / "models/pruned" / pair / "prune.json")
+    controls = [
+        ControlSummary.read(path)
+        for path in sorted((root / "models/controls" / pair).glob("*/control.json"))
+    ]
+    healed = {option.name: option.training.valid_mse for option in pruned.options}
+    found = {one.name: one.training.valid_mse for one in controls}
+    errors = {"full": found.pop("full_extra"), "pruned": healed[pruned.chosen]} | found
+    return {
+        "dataset": scores.dataset,
+        "model": scores.model,
+        "parameters": trained.trainable_parameters,
+        "blocks": scores.num_blocks,
+        "kept": len(pruned.keep),
+        "keep": " ".join(map(str, pruned.keep)),
+        "rate": trained.learning_rate,
+        "steps": trained.steps_run,
+        "precision": trained.precision,
+        **with_random(errors),
+        "difference": errors["pruned"] / errors["full"] - 1,
+    }
 
 
 def _parts(
@@ -133,13 +183,18 @@ def part_errors(windows: pd.DataFrame) -> dict[str, float]:
         name: float(np.where(points > 0, windows[name], 0.0) @ points / max(1, points.sum()))
         for name in names
     }
-    drawn = [errors.pop(name) for name in names if name.startswith("random_")]
-    random = {
+    return with_random(errors)
+
+
+def with_random(errors: Mapping[str, float]) -> dict[str, float]:
+    """Errors by name, those of the random masks replaced by their mean and range."""
+    drawn = [error for name, error in errors.items() if name.startswith("random_")]
+    others = {name: error for name, error in errors.items() if not name.startswith("random_")}
+    return others | {
         "random": float(np.mean(drawn)),
         "random_best": min(drawn),
         "random_worst": max(drawn),
     }
-    return errors | random
 
 
 def _against_full(windows: pd.DataFrame, params: Params, name: str) -> dict[str, object]:
@@ -223,48 +278,4 @@ def latency_rows(measured: Measurement) -> pd.DataFrame:
         for key, full in measured.full.items()
         if key.startswith(ONE_THREAD)
     ]
-    return pd.DataFrame(rows)
-
-
-def markdown_of_study(study: ScaleStudy) -> str:
-    """The tables in Markdown, errors as test MSE on scaled values."""
-    latency = study.latency[["model", "batch", "full_ms", "pruned_ms", "speedup"]]
-    parts = [
-        f"Measured on: {study.machine}",
-        "Error against scale, full model:\n\n" + markdown_of(scale_table(study.errors)),
-        "At most the wanted share of the blocks kept and healed, against controls with equal "
-        "tuning, means over the datasets:\n\n" + markdown_of(pruning_table(study.errors)),
-        "Latency of a forecast, median milliseconds:\n\n" + markdown_of(latency),
-    ]
-    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
-
-
-def scale_table(errors: pd.DataFrame) -> pd.DataFrame:
-    """One row per model: its size, how it was trained, and its error on every dataset."""
-    rows = []
-    for model, group in errors.groupby("model", sort=False):
-        first = group.iloc[0]
-        facts = {
-            "model": model,
-            "parameters": f"{first['parameters'] / 1e6:.4g} M",
-            "blocks": first["blocks"],
-            "rate": f"{first['rate']:g}",
-            "steps": first["steps"],
-        }
-        rows.append(facts | dict(zip(group["dataset"], group["full"], strict=True)))
-    return pd.DataFrame(rows)
-
-
-def pruning_table(errors: pd.DataFrame) -> pd.DataFrame:
-    """One row per model: means over the datasets, and in how many the pruned one is as good."""
-    rows = []
-    for model, group in errors.groupby("model", sort=False):
-        mean = group[group["dataset"] == MEAN].iloc[0]
-        own = group[group["dataset"] != MEAN]
-        proven = int(own["verdict"].isin(GOOD).sum())
-        rows.append(
-            {"model": model, "kept": f"{mean['kept']} of {mean['blocks']}"}
-            | {name: mean[name] for name in SHOWN}
-            | {"difference": mean["difference"], "proven": f"{proven} of {len(own)}"}
-        )
     return pd.DataFrame(rows)

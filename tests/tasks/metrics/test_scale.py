@@ -1,18 +1,29 @@
 """Tables over scales from windows and rows with known answers."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.artifacts.scoring import Score, Scores
+from tasks.artifacts.training import (
+    ControlSummary,
+    HealedOption,
+    PruneSummary,
+    TrainingSummary,
+)
 from tasks.metrics.scale import (
+    HEALED,
     MEAN,
+    READ,
     corrected,
-    finished_models,
+    models_with,
     part_errors,
-    pruning_table,
-    scale_table,
+    read_study,
     with_mean,
 )
+from tasks.metrics.scale_tables import markdown_of_study, pruning_table, scale_table
 from tasks.params import load_params
 from tests import ROOT
 
@@ -74,5 +85,57 @@ def test_tables_have_one_row_per_model() -> None:
 def test_a_model_is_finished_when_its_files_can_be_read() -> None:
     params = load_params(ROOT / "params.yaml")
     done = [f"{stage}@demo-tsfm-nano" for stage in ("train", "score", "evaluate", "measure")]
-    assert finished_models(params, done) == ["tsfm-nano"]
-    assert finished_models(params, done[:-1]) == []
+    assert models_with(READ, params, done) == ["tsfm-nano"]
+    assert models_with(READ, params, done[:-1]) == []
+
+
+def trained(valid_mse: float) -> TrainingSummary:
+    return TrainingSummary(
+        steps=9,
+        steps_run=9,
+        best_step=9,
+        valid_mse=valid_mse,
+        stopped_early=False,
+        still_improving=True,
+        learning_rate=1e-3,
+        precision="bf16",
+        trainable_parameters=85,
+    )
+
+
+def test_a_model_that_is_healed_has_its_validation_errors_and_profile(tmp_path: Path) -> None:
+    params, pair = load_params(ROOT / "params.yaml"), "demo/tsfm-nano"
+    controls = {"full_extra": 0.5, "random_0": 0.7, "random_1": 0.9, "scratch": 0.4}
+    controls |= {"first": 0.8, "last": 0.8, "even": 0.8}
+    trained(0.6).write(tmp_path / f"models/full/{pair}/training.json")
+    for name, error in controls.items():
+        summary = ControlSummary(name=name, keep=[0, 1], training=trained(error))
+        summary.write(tmp_path / f"models/controls/{pair}/{name}/control.json")
+    PruneSummary(
+        keep=[0, 3],
+        valid_mse_unhealed=2.0,
+        options=[
+            HealedOption(name="plain", training=trained(0.7)),
+            HealedOption(name="distilled", training=trained(0.6)),
+        ],
+        chosen="distilled",
+    ).write(tmp_path / f"models/pruned/{pair}/prune.json")
+    Scores(
+        dataset="demo",
+        model="tsfm-nano",
+        num_blocks=4,
+        calibration_windows=1,
+        calibration_sha256="",
+        calibration_source="",
+        scores={"removal_loss": Score(values=[4.0, 3.0, 2.0, 1.0], parameters={})},
+        cosine=[],
+        cka=[],
+    ).write(tmp_path / f"scores/{pair}.json")
+    study = read_study(tmp_path, params, [f"{stage}@demo-tsfm-nano" for stage in HEALED])
+    assert list(study.tables()) == ["validation", "profile"]
+    assert list(study.profile["removal_loss"]) == [4, 3, 2, 1]
+    (row,) = study.validation.to_dict("records")
+    assert (row["full"], row["pruned"], row["kept"], row["keep"]) == (0.5, 0.6, 2, "0 3")
+    assert (row["random"], row["random_best"], row["scratch"]) == (pytest.approx(0.8), 0.7, 0.4)
+    assert row["difference"] == pytest.approx(0.2)
+    assert "| tsfm-nano | demo | 2 of 4 | 0.500 | 0.600 |" in markdown_of_study(study)
