@@ -155,6 +155,15 @@ def _training_notes(pair: Pair) -> list[Note]:
     fit, series = fit_of_pair(pair), stationarity_of(pair.profile)
     if fit.still_improving:
         notes.append(Note("warning", sentence(fit.text)))
+    if pair.training.best_step == 0:
+        notes.append(
+            Note(
+                "warning",
+                "No step of training lowered the validation error, so the full model is the one "
+                "that training began with. The pruned one was healed on the same rows: what it "
+                "gains on the validation range may not last.",
+            )
+        )
     notes += _sweep_notes(pair.training)
     if series.stationary < series.tested:
         notes.append(

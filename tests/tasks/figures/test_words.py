@@ -74,6 +74,13 @@ def test_an_under_fitted_full_model_is_said(pair: Pair) -> None:
     assert "the verdict compares with an under-fitted model." in text
 
 
+def test_training_that_never_lowered_the_validation_error_is_said(pair: Pair) -> None:
+    assert "No step of training" not in notes(pair)
+    training = pair.training.model_copy(update={"best_step": 0})
+    text = notes(Pair(**{**pair.__dict__, "training": training}))
+    assert "No step of training lowered the validation error" in text
+
+
 @pytest.mark.parametrize(
     ("rate", "told"),
     [
