@@ -2,8 +2,8 @@
 
 dvc.yaml is read and its stages are run in `.state/bare/PRESET/`, up to `runtime.parallel_stages` at
 once. A piece ends after its budget, with exit status 75: the same command goes on from there. The
-tables and the figure of error against scale, of the models that are finished, lie in
-data/studies/PRESET/; of one whose masks are healed, its layer profile and its validation errors.
+tables and the figure of error against scale lie in data/studies/PRESET/, each with the models that
+are so far: those whose masks are healed, those evaluated, those measured.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
 from tasks.errors import ParamsError
 from tasks.figures.scale import draw_scale_study
 from tasks.figures.style import write_png
-from tasks.metrics.scale import HEALED, READ, ScaleStudy, models_with, read_study
+from tasks.metrics.scale import FINISHED, HEALED, ScaleStudy, models_with, read_study
 from tasks.metrics.scale_tables import markdown_of_study
 from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
 from tasks.pipeline.done import stage_seconds
@@ -88,7 +88,7 @@ def bring_raw(project: Path, root: Path, params: Params, graph: Graph) -> None:
 def write_results(folder: Path, study: ScaleStudy, seconds: dict[str, float]) -> None:
     """Writes the study's tables as CSV and Markdown, its figure, and the stages' seconds.
 
-    The figure shows finished models, so that there is none before one is.
+    The figure shows test errors, so that there is none before a model is evaluated.
     """
     for name, frame in study.tables().items():
         write_csv(folder / f"{name}.csv", frame)
@@ -159,7 +159,7 @@ def main(argv: list[str]) -> None:
         if failure is not None:
             raise failure
     if outcome.stopped_at:
-        finished = models_with(READ, params, outcome.done)
+        finished = models_with(FINISHED, params, outcome.done)
         log.info("models finished so far: %s", ", ".join(finished) or "none")
         log.info(
             "%d of %d stages are done, the first that is not is %s: run it again to go on",

@@ -23,13 +23,16 @@ RIVALS = {
 
 
 def draw_scale_study(study: ScaleStudy) -> Figure:
-    """Four panels; the title says which machine they are from."""
+    """Four panels, or three where latency was not measured; the title names the machine."""
     with style.styled():
         figure, panels = style.new_figure(width=11.5, height=8.4, columns=2, rows=2)
         _draw_errors(panels[0], study.errors)
         _draw_profiles(panels[1], study.profile)
         _draw_rivals(panels[2], study.errors)
-        _draw_latency(panels[3], study.latency)
+        if study.latency.empty:
+            panels[3].set_axis_off()
+        else:
+            _draw_latency(panels[3], study.latency)
         figure.suptitle(study.machine, x=0.01, ha="left", fontsize=9, color=style.MUTED)
     return figure
 

@@ -26,8 +26,9 @@ from tasks.params import Params
 from tasks.runtime import seed_for
 
 MEAN = "mean"  # in the column `dataset`: over the datasets, each counting the same
-READ = ("train", "score", "evaluate", "measure")  # the stages whose files are read
-HEALED = ("train", "score", "prune", "controls")  # the same, of a model whose masks are healed
+HEALED = ("train", "score", "prune", "controls")  # the stages whose files are read, as they end
+EVALUATED = (*HEALED, "evaluate")
+FINISHED = (*EVALUATED, "measure")
 ONE_THREAD = "threads=1,batch="
 
 
@@ -39,10 +40,9 @@ class ScaleStudy:
         validation: one row per model and dataset of the run: the validation errors by which all
             was chosen. A model is in it, and in `profile`, as soon as its masks are healed.
         profile: one row per model and block, one column per score.
-        errors: one row per finished model and dataset, and one with the mean over the datasets;
-            empty where no model is finished.
+        errors: one row per evaluated model and dataset, and one with the mean over the datasets.
         latency: one row per finished model and batch size.
-        machine: what it ran on; empty where no model is finished.
+        machine: on which latency was measured; empty where it was not.
     """
 
     validation: pd.DataFrame
@@ -66,7 +66,7 @@ def models_with(stages: Sequence[str], params: Params, done: Collection[str]) ->
     """The models of which these stages are done on every dataset.
 
     Args:
-        stages: such as READ or HEALED.
+        stages: HEALED, EVALUATED or FINISHED.
         params: `run` is read.
         done: names of stages, as DVC gives them.
     """
@@ -96,22 +96,22 @@ def read_study(root: Path, params: Params, done: Collection[str]) -> ScaleStudy:
             profile.append(profile_rows(scores))
             validation.append(_validation_row(root, scores))
     errors: list[pd.DataFrame] = [pd.DataFrame()]
-    latency: list[pd.DataFrame] = [pd.DataFrame()]
-    machine = ""
-    for model in models_with(READ, params, done):
-        parts: list[dict[str, object]] = []
-        for dataset in params.run.datasets:
-            measured = Measurement.read(root / "measurements" / dataset / f"{model}.json")
-            machine = measured.machine
-            parts += _parts(root, params, dataset, model, measured)
-            latency.append(latency_rows(measured))
+    for model in models_with(EVALUATED, params, done):
+        parts = [
+            part for dataset in params.run.datasets for part in _parts(root, params, dataset, model)
+        ]
         errors.append(with_mean(corrected(parts, params.evaluation.alpha)))
+    measured = [
+        Measurement.read(root / "measurements" / dataset / f"{model}.json")
+        for model in models_with(FINISHED, params, done)
+        for dataset in params.run.datasets
+    ]
     return ScaleStudy(
         validation=pd.DataFrame(validation),
         profile=pd.concat(profile),
         errors=pd.concat(errors),
-        latency=pd.concat(latency),
-        machine=machine,
+        latency=pd.concat([pd.DataFrame(), *map(latency_rows, measured)]),
+        machine=measured[-1].machine if measured else "",
     )
 
 
@@ -141,9 +141,7 @@ def _validation_row(root: Path, scores: Scores) -> dict[str, object]:
     }
 
 
-def _parts(
-    root: Path, params: Params, dataset: str, model: str, measured: Measurement
-) -> list[dict[str, object]]:
+def _parts(root: Path, params: Params, dataset: str, model: str) -> list[dict[str, object]]:
     name = f"{dataset}/{model}"
     evaluation = Evaluation.read(root / "evaluation" / name / "evaluation.json")
     trained = TrainingSummary.read(root / "models/full" / name / "training.json")
@@ -153,7 +151,7 @@ def _parts(
     places = [one.name.partition("/")[0] if is_joined else dataset for one in history.series]
     facts = {
         "model": model,
-        "parameters": measured.parameters_full["used"],
+        "parameters": trained.trainable_parameters,
         "blocks": evaluation.layers_full,
         "kept": evaluation.layers_kept,
         "keep": " ".join(map(str, evaluation.keep)),

@@ -10,21 +10,21 @@ GOOD = ("superior", "non-inferior")
 
 
 def markdown_of_study(study: ScaleStudy) -> str:
-    """The tables in Markdown, errors as MSE on scaled values."""
-    validation = "Validation MSE, by which all was chosen, after healing:\n\n" + markdown_of(
-        validation_table(study.validation)
+    """The tables in Markdown, as far as they are there; errors are test MSE on scaled values."""
+    parts = [f"Measured on: {study.machine}"] if study.machine else []
+    if not study.errors.empty:
+        parts += [
+            "Error against scale, full model:\n\n" + markdown_of(scale_table(study.errors)),
+            "At most the wanted share of the blocks kept and healed, against controls with equal "
+            "tuning, means over the datasets:\n\n" + markdown_of(pruning_table(study.errors)),
+        ]
+    if not study.latency.empty:
+        latency = study.latency[["model", "batch", "full_ms", "pruned_ms", "speedup"]]
+        parts.append("Latency of a forecast, median milliseconds:\n\n" + markdown_of(latency))
+    parts.append(
+        "Validation MSE, by which all was chosen, after healing:\n\n"
+        + markdown_of(validation_table(study.validation))
     )
-    if study.errors.empty:
-        return validation
-    latency = study.latency[["model", "batch", "full_ms", "pruned_ms", "speedup"]]
-    parts = [
-        f"Measured on: {study.machine}",
-        "Error against scale, full model:\n\n" + markdown_of(scale_table(study.errors)),
-        "At most the wanted share of the blocks kept and healed, against controls with equal "
-        "tuning, means over the datasets:\n\n" + markdown_of(pruning_table(study.errors)),
-        "Latency of a forecast, median milliseconds:\n\n" + markdown_of(latency),
-        validation,
-    ]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 

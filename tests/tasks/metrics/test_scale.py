@@ -14,9 +14,9 @@ from tasks.artifacts.training import (
     TrainingSummary,
 )
 from tasks.metrics.scale import (
+    FINISHED,
     HEALED,
     MEAN,
-    READ,
     corrected,
     models_with,
     part_errors,
@@ -84,9 +84,10 @@ def test_tables_have_one_row_per_model() -> None:
 
 def test_a_model_is_finished_when_its_files_can_be_read() -> None:
     params = load_params(ROOT / "params.yaml")
-    done = [f"{stage}@demo-tsfm-nano" for stage in ("train", "score", "evaluate", "measure")]
-    assert models_with(READ, params, done) == ["tsfm-nano"]
-    assert models_with(READ, params, done[:-1]) == []
+    done = [f"{stage}@demo-tsfm-nano" for stage in FINISHED]
+    assert models_with(FINISHED, params, done) == ["tsfm-nano"]
+    assert models_with(FINISHED, params, done[:-1]) == []
+    assert models_with(HEALED, params, done[:-1]) == ["tsfm-nano"]
 
 
 def trained(valid_mse: float) -> TrainingSummary:
