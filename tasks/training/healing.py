@@ -18,6 +18,7 @@ from tasks.sections.healing import Healing
 from tasks.sections.models import Training
 from tasks.training.fit import TrainingData, training_data, tuned_rate
 from tasks.training.loop import Loop
+from tasks.training.mask_student import MaskStudent
 from tasks.training.options import HealingOption, usable_options
 from tasks.training.parts import frozen_names
 from tasks.training.precision import pick_precision
@@ -130,7 +131,7 @@ class Healer:
             repair_seams(model, larger, sample, ridge=self.healing.seam_ridge)
         places = places_of(model, self.teacher)
         ends = cut_ends(places, self.teacher.stack_sizes)
-        return Student(
+        return MaskStudent(
             name=job.name,
             model=model,
             steps=steps,
