@@ -4,7 +4,7 @@ The stages pretrain a foundation model once (foundation-nano of the preset `real
 horizon 96); for every dataset and seed they specialise it with all rows and score it. A quarter, a
 third and half of its blocks are kept by a fixed rule, and every option heals that mask on the same
 batches. The teacher is the full model with as many extra steps, as in the stage `prune`. Compared
-is the best validation error; the test range is not read. What is measured is kept in
+is the validation error at the end; the test range is not read. What is measured is kept in
 tests/bench/healing.csv, under version control as it takes hours, and not measured again; a cell
 that was interrupted goes on where it was. Two processes with different datasets may share the work
 of two cores.
@@ -89,7 +89,7 @@ def mask_of(cell: Cell, scores: Scores) -> Mask:
 def mark_of(option: HealingOption, steps: float, params: Params, root: Path) -> str:
     """Says whether a row that is already there was measured with the same settings."""
     shared = params.healing.model_dump(exclude={"steps", "options", "replay", "rivals"})
-    settings = (option, steps, shared, root.parent.name)
+    settings = (option, steps, shared, root.parent.name, "last weights")
     return fingerprint(settings, [])[:16]
 
 
