@@ -14,16 +14,14 @@ class MaskStudent(Student):
 
     The lowest of several noisy validation errors is often an early one, before the rate has fallen
     and the mask has come near its teacher again; it lasts less well on later rows than the end
-    does (README, "Healing"). Where the end is not finite, the best checkpoint remains.
+    does (README, "Ways of healing"). Where the end is not finite, the best checkpoint remains.
     """
 
     def record(self, valid_mse: float, step: int, patience: int) -> None:
         """Notes a validation error; patience never runs out, and the last weights are kept."""
-        super().record(valid_mse, step, max(patience, self.steps + 1))
         if step >= self.steps and math.isfinite(valid_mse):
-            self.best_valid, self.best_step = valid_mse, step
-            if not self.is_trial:
-                self.best = {name: t.clone() for name, t in self.trainable_state().items()}
+            self.best_valid = math.inf  # the end counts, whatever came before it
+        super().record(valid_mse, step, max(patience, self.steps + 1))
 
     def summary(self, precision: Literal["fp32", "bf16"]) -> TrainingSummary:
         """How it was healed; still improving where the lowest error came in the last tenth."""

@@ -18,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tasks.artifacts.search import SearchResult
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
-from tasks.masks.errors import evaluation_batch
+from tasks.masks.errors import window_errors
 from tasks.metrics.study import markdown_of
 from tasks.models.base import ForecastModel
 from tasks.models.registry import load_in_units, load_model
@@ -53,20 +52,14 @@ class Recording(Loop):
     def _evaluate(self, step: int) -> None:
         super()._evaluate(step)
         if step:
-            errors = window_errors(self.students[0].model, self.valid)
+            errors = errors_of(self.students[0].model, self.valid)
             self.checkpoints = [*getattr(self, "checkpoints", []), Checkpoint(step, errors)]
 
 
-@torch.no_grad()
-def window_errors(model: ForecastModel, windows: Float[Tensor, "valid length"]) -> Errors:
-    """Mean squared error of the forecast of every window over its observed points."""
-    context, horizon = model.config.context, windows.shape[1] - model.config.context
-    model.eval()
-    parts = [
-        ((model.forecast(batch[:, :context], horizon).mean - batch[:, context:]) ** 2).nanmean(1)
-        for batch in windows.split(evaluation_batch(windows.device))
-    ]
-    return torch.cat(parts).double().numpy()
+def errors_of(model: ForecastModel, windows: Float[Tensor, "valid length"]) -> Errors:
+    """Sums of squared errors of every window."""
+    whole = tuple(range(model.num_blocks))
+    return window_errors(model, [whole], windows)[0].numpy()
 
 
 def halves(params: Params, dataset: str, count: int) -> list[Bool[np.ndarray, " windows"]]:
@@ -111,10 +104,10 @@ def judged(
     for chosen_on, judged_on in (parts, parts[::-1]):
 
         def by_error(one: Checkpoint, on: Bool[np.ndarray, " windows"] = chosen_on) -> float:
-            return float(np.nanmean(one.errors[on]))
+            return float(one.errors[on].sum())
 
         def outcome(one: Checkpoint, on: Bool[np.ndarray, " windows"] = judged_on) -> float:
-            return float(np.nanmean(one.errors[on]) / np.nanmean(full[on]) - 1)
+            return float(one.errors[on].sum() / full[on].sum() - 1)
 
         yield {
             "lowest": outcome(min(checkpoints, key=by_error)),
@@ -132,7 +125,7 @@ def measure(params: Params, dataset: str, model: str) -> list[dict[str, object]]
     healer = make_healer(params, dataset, model, full=full, teacher=teacher)
     checkpoints = record(healer, search.keep, params.healing.steps)
     parts = halves(params, dataset, len(healer.data.valid))
-    full_errors = window_errors(teacher, healer.data.valid)
+    full_errors = errors_of(teacher, healer.data.valid)
     names = ("second half", "first half")
     return [
         {"dataset": dataset, "model": model, "judged on": name} | row

@@ -11,7 +11,6 @@ from tasks.artifacts.training import (
     ControlSummary,
     HealedOption,
     PruneSummary,
-    TrainingSummary,
 )
 from tasks.metrics.scale import (
     FINISHED,
@@ -26,6 +25,7 @@ from tasks.metrics.scale import (
 from tasks.metrics.scale_tables import markdown_of_study, pruning_table, scale_table
 from tasks.params import load_params
 from tests import ROOT
+from tests.tasks.metrics.workspace import summary
 
 WINDOWS = pd.DataFrame(
     {
@@ -90,34 +90,20 @@ def test_a_model_is_finished_when_its_files_can_be_read() -> None:
     assert models_with(HEALED, params, done[:-1]) == ["tsfm-nano"]
 
 
-def trained(valid_mse: float) -> TrainingSummary:
-    return TrainingSummary(
-        steps=9,
-        steps_run=9,
-        best_step=9,
-        valid_mse=valid_mse,
-        stopped_early=False,
-        still_improving=True,
-        learning_rate=1e-3,
-        precision="bf16",
-        trainable_parameters=85,
-    )
-
-
 def test_a_model_that_is_healed_has_its_validation_errors_and_profile(tmp_path: Path) -> None:
     params, pair = load_params(ROOT / "params.yaml"), "demo/tsfm-nano"
     controls = {"full_extra": 0.5, "random_0": 0.7, "random_1": 0.9, "scratch": 0.4}
     controls |= {"first": 0.8, "last": 0.8, "even": 0.8}
-    trained(0.6).write(tmp_path / f"models/full/{pair}/training.json")
+    summary(0.6).write(tmp_path / f"models/full/{pair}/training.json")
     for name, error in controls.items():
-        summary = ControlSummary(name=name, keep=[0, 1], training=trained(error))
-        summary.write(tmp_path / f"models/controls/{pair}/{name}/control.json")
+        control = ControlSummary(name=name, keep=[0, 1], training=summary(error))
+        control.write(tmp_path / f"models/controls/{pair}/{name}/control.json")
     PruneSummary(
         keep=[0, 3],
         valid_mse_unhealed=2.0,
         options=[
-            HealedOption(name="plain", training=trained(0.7)),
-            HealedOption(name="distilled", training=trained(0.6)),
+            HealedOption(name="plain", training=summary(0.7)),
+            HealedOption(name="distilled", training=summary(0.6)),
         ],
         chosen="distilled",
     ).write(tmp_path / f"models/pruned/{pair}/prune.json")
