@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes
+import gc
 import logging
 import signal
 import sys
@@ -37,6 +38,8 @@ def die_with_parent() -> None:
 
 def run_stage(main: Callable[[list[str]], None], argv: list[str] | None = None) -> NoReturn:
     """Runs a stage's `main` and exits: 0 done, 1 our error in one line, 2 usage, 143 stopped."""
+    gc.freeze()  # what is imported by now lives to the end, which a collection need not find out
+    gc.enable()
     die_with_parent()
     signal.signal(signal.SIGTERM, _stop)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)

@@ -15,8 +15,8 @@ from tasks.data.fetch import fetch, has_raw
 from tasks.models.registry import load_model
 from tasks.params import Params, load_preset, merge, validate_params, yaml_text
 from tasks.runtime import pick_device
-from tasks.training.healing import Healer, HealingJob, make_healer, save_control
-from tasks.training.options import healing_option
+from tasks.training.healing import Healer, make_healer, save_control
+from tasks.training.recipe import Student
 from tasks.training.state import fingerprint
 
 PRESET, MODEL, BASE, MIX = "real", "foundation-nano-all", "foundation-nano", "corpus"
@@ -116,12 +116,21 @@ def make_cell_healer(params: Params, dataset: str, *, steps: int) -> Healer:
     folder = Path("models/extra") / f"{dataset}-{steps}"
     if not (folder / "control.json").is_file():
         everything = tuple(range(full.num_blocks))
-        job = HealingJob("full_extra", everything, healing_option("plain", params.healing))
+        student = Student(
+            name="full_extra",
+            model=full.with_blocks(everything),
+            steps=steps,
+            learning_rate=healer.rate,
+        )
         state = Path(".state/heal") / f"{dataset}-extra-{steps}"
         healed = healer.heal(
-            [job], steps=steps, state_folder=state, what=f"seed {params.seed} {state.name}"
+            [],
+            rivals=[student],
+            steps=steps,
+            state_folder=state,
+            what=f"seed {params.seed} {state.name}",
         )
-        save_control(folder, healed.students[0], everything, healed.precision)
+        save_control(folder, student, everything, healed.precision)
         healed.discard_state()
     teacher = load_model(folder).to(pick_device(params.runtime.device))
     return replace(healer, teacher=teacher)
