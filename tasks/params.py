@@ -6,7 +6,7 @@ and the rule. YAML 1.2 (so `1e-3` is a number); no aliases, no tags, at most 64 
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -183,12 +183,24 @@ def validate_params(content: dict[str, Any], source: str) -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(_written(first["loc"], content))
         message = re.sub(r"^Value error, ", "", first["msg"])
         value = first.get("input")
         shown = "" if isinstance(value, (dict, BaseModel)) else f"; got {_shown(value)}"
         where = f"{source}: {place}: " if place else f"{source}: "
         raise ParamsError(f"{where}{message}{shown}") from error
+
+
+def _written(place: Sequence[str | int], content: Any) -> Iterator[str]:
+    """The parts of a place as the file has them, without pydantic's names for kinds of an entry."""
+    for number, part in enumerate(place, start=1):
+        if isinstance(content, dict) and part not in content and number < len(place):
+            continue
+        yield str(part)
+        try:
+            content = content[part]
+        except (LookupError, TypeError):  # a key that is missing, or a part of a single value
+            content = None
 
 
 def _shown(value: Any) -> str:

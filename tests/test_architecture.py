@@ -17,7 +17,7 @@ NOT_STAGE_PARAMS = {"runtime", "presets", "studies"}  # how to run; changing the
 LAYERS = [
     ["errors", "sections", "params", "artifacts", "runtime"],
     ["data"],
-    ["models"],
+    ["models", "custom"],
     ["masks"],
     ["scorers", "searchers", "training", "metrics", "pipeline"],
     ["figures"],

@@ -29,22 +29,28 @@ def code_files(root: Path, module: Path) -> list[Path]:
 
 @cache
 def imported_files(root: Path, path: Path) -> frozenset[Path]:
-    """The files below `tasks/` that a file imports directly; each is parsed once a process."""
+    """The files below `tasks/` that a file imports directly; each is parsed once a process.
+
+    A package imported by itself (`import tasks.custom`) stands for all its modules: they are then
+    imported from it by names that stand elsewhere.
+    """
     found: set[Path] = set()
-    for name in _imported_names(path):
-        target = root.joinpath(*name.split(".")).with_suffix(".py")
-        if name.split(".")[0] == "tasks" and target.is_file():
-            found.add(target)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for name in _imported_names(node):
+            target = root.joinpath(*name.split("."))
+            if name.split(".")[0] == "tasks" and target.with_suffix(".py").is_file():
+                found.add(target.with_suffix(".py"))
+            elif isinstance(node, ast.Import) and name.startswith("tasks."):
+                found |= set(target.rglob("*.py"))
     return frozenset(found)
 
 
-def _imported_names(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def _imported_names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _named_files(path: Path) -> Iterator[Path]:

@@ -134,6 +134,7 @@ def test_missing_and_undecodable_files_are_refused(path: Path) -> None:
          "models.m.start.model names 'n', which is not in run.pretrain"),
         (at("models", "m", "start", value={"kind": "hub", "id": "gpt2", "revision": "main"}),
          "revision: .*pattern"),
+        (at("models", "m", "start", value={"kind": "folder"}), r": models\.m\.start\.path: Field req"),
         (at("scales", "s", "heads", value=3), "width 8 must be a multiple of heads 3"),
         (at("scales", "s", "kv_heads", value=3), "heads 2 must be a multiple of kv_heads 3"),
         (at("datasets", "d", "split", value={"train": 0.7, "validation": 0.1, "test": 0.3}),

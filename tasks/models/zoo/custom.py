@@ -4,9 +4,10 @@ Options of an entry:
 
 - `model`: a class of transformers, for example PatchTSMixerForPrediction; without it the first of
   the checkpoint's `architectures`;
-- `forecast`: `package.module:function` of the workspace; `forecast(module, context, horizon)`
-  gives [B, horizon] for a context [B, windows.context] whose missing values are NaN. It is asked
-  for at most windows.horizon values; longer forecasts are rolled;
+- `forecast`: `mine:forecast` is the function `forecast` of tasks/custom/mine.py;
+  `forecast(module, context, horizon)` gives [B, horizon] for a context [B, windows.context] whose
+  missing values are NaN. It is asked for at most windows.horizon values; longer forecasts are
+  rolled;
 - `loss`, if training is to use `loss: native`: the same; `loss(module, window, context_length)`
   gives a number for windows of context + horizon values;
 - `stacks`: where the blocks are, a list of {path, depth}, where discovery finds several places.
@@ -35,7 +36,7 @@ from tasks.models.zoo.discovery import check_stacks, depth_of, find_stacks
 from tasks.models.zoo.family import Plan, ZooConfig, ZooModel, outputs_on_data_scale
 from tasks.models.zoo.library import complete_config
 from tasks.models.zoo.options import checked_options
-from tasks.models.zoo.workspace_code import workspace_function
+from tasks.models.zoo.own_functions import own_function
 from tasks.sections.data import Windows
 
 
@@ -86,8 +87,8 @@ class Custom(ZooModel):
         super().__init__(config)
         options = checked_options(CustomOptions, config.options, "custom")
         self.stacks = options.as_stacks()
-        self.forecast_function = workspace_function(options.forecast, "forecast")
-        self.loss_function = workspace_function(options.loss, "loss") if options.loss else None
+        self.forecast_function = own_function(options.forecast, "forecast")
+        self.loss_function = own_function(options.loss, "loss") if options.loss else None
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> None:
@@ -96,7 +97,7 @@ class Custom(ZooModel):
         for option in ("forecast", "loss"):
             name = getattr(checked, option)
             if name is not None:
-                workspace_function(name, option)
+                own_function(name, option)
 
     @classmethod
     def plan(cls, data: Mapping[str, Any], windows: Windows, options: Mapping[str, Any]) -> Plan:  # noqa: ARG003

@@ -16,6 +16,9 @@ MODULES = {
     "tasks/page.html": "<p>",
     "tasks/other.html": "<p>",
     "tasks/data/__init__.py": "",
+    "tasks/third.py": "import tasks.own\n",
+    "tasks/own/__init__.py": "",
+    "tasks/own/mine.py": "from tasks.data.cells import ONE\n",
     "tasks/data/rows.py": "from tasks.data.cells import ONE\n",
     "tasks/data/cells.py": "ONE = 1\n",
 }
@@ -46,7 +49,8 @@ def test_imports_are_followed_at_any_depth_and_data_files_that_are_named(project
 @pytest.mark.parametrize(
     ("changed", "readers"),
     [
-        ("tasks/data/cells.py", {"first", "page", "second"}),
+        ("tasks/data/cells.py", {"first", "page", "second", "third"}),
+        ("tasks/own/mine.py", {"third"}),  # imported by a name in params.yaml
         ("tasks/page.html", {"page", "second"}),
         ("tasks/first.py", {"first"}),
         ("tasks/other.html", set()),
@@ -59,7 +63,7 @@ def test_a_change_shows_in_the_modules_that_run_it(
     before = checksums()
     (project / changed).write_text(MODULES[changed] + "\n")
     after = checksums()
-    assert set(before) == {"first", "second", "page"}
+    assert set(before) == {"first", "second", "third", "page"}
     assert {name for name in before if before[name] != after[name]} == readers
 
 

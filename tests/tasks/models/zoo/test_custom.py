@@ -1,4 +1,4 @@
-"""Any transformers model: its stacks are found or named, its functions are the workspace's."""
+"""Any transformers model: its stacks are found or named, its functions are the user's own."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import PatchTSMixerConfig, PatchTSMixerForPrediction
 
+import tasks.custom
 from tasks.errors import CheckpointError, ParamsError
 from tasks.models.backbones import STACKS
 from tasks.models.build import build_model
@@ -17,15 +18,14 @@ from tasks.models.stacks import Stack
 from tasks.models.zoo.custom import Custom
 from tasks.models.zoo.discovery import alike_lists, depth_of, find_stacks
 from tasks.models.zoo.family import ZooModel
+from tasks.models.zoo.own_functions import own_function
 from tasks.models.zoo.t5 import T5_STACKS
-from tasks.models.zoo.workspace_code import workspace_function
 from tasks.sections.data import Windows
 from tasks.sections.zoo import ZooEntry
 from tasks.training.parts import frozen_names
-from tests import ROOT
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
 
-FUNCTIONS = "tests.tasks.models.zoo.custom_functions"
+FUNCTIONS = "custom_functions"
 WINDOWS = Windows(context=CONTEXT, horizon=HORIZON)
 MIXER = {
     "context_length": CONTEXT, "prediction_length": HORIZON, "patch_length": 8, "patch_stride": 8,
@@ -52,9 +52,10 @@ TRANSFORMER_OPTIONS = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _in_the_workspace():
+def _functions_of_this_folder():
+    """As if tasks/custom/ were here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
+        patch.setattr(tasks.custom, "__path__", [str(Path(__file__).parent)])
         yield
 
 
@@ -87,7 +88,7 @@ class CustomContract(Contract):
         kind = getattr(transformers, self.OPTIONS["model"])
         module, info = kind.from_pretrained(folder, output_loading_info=True)
         assert {key: value for key, value in info.items() if value} == {}
-        forecast = workspace_function(self.OPTIONS["forecast"], "forecast")
+        forecast = own_function(self.OPTIONS["forecast"], "forecast")
         with torch.no_grad():
             return forecast(module.eval(), context, horizon)
 
@@ -335,11 +336,11 @@ def test_named_stacks_are_taken_and_kept():
             {"model": "PatchTSMixerConfig"},
             "must be a model class of .*; got 'PatchTS",
         ),
-        ({"forecast": "os.system"}, "options.forecast must be package.module:function; got 'os.sy"),
-        ({"forecast": "os:system"}, "options.forecast: the workspace has no file os.py; write"),
+        ({"forecast": "os.system"}, "options.forecast must be module:function, .*; got 'os.sy"),
+        ({"forecast": "os:system"}, "options.forecast: there is no file tasks/custom/os.py"),
         (
             {"loss": "nowhere.at_all:loss"},
-            "options.loss: the workspace has no file nowhere/at_all.py",
+            "options.loss: there is no file tasks/custom/nowhere/at_all.py",
         ),
         ({"forecast": f"{FUNCTIONS}:fore"}, "custom_functions.py has no function 'fore'; write it"),
         ({"forecast": f"{FUNCTIONS}:NOT_A_FUNCTION"}, "has no function 'NOT_A_FUNCTION'"),
@@ -381,45 +382,31 @@ def test_what_functions_return_is_checked(option, function, message):
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """A folder with a package `mine`; it is the workspace."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
-    (tmp_path / "mine").mkdir()
+def custom_folder(tmp_path, monkeypatch):
+    """In place of tasks/custom/."""
+    monkeypatch.setattr(tasks.custom, "__path__", [str(tmp_path)])
     return tmp_path
 
 
-def test_a_module_of_a_workspace_is_imported_and_changes_no_path_before_others(workspace):
-    (workspace / "mine/made_here.py").write_text("def forecast(*args):\n    return args\n")
-    assert workspace_function("mine.made_here:forecast", "forecast")(1, 2) == (1, 2)
+def test_a_file_may_use_others_of_the_folder(custom_folder):
+    (custom_folder / "helpers_here.py").write_text("FACTOR = 3\n")
+    (custom_folder / "made_here.py").write_text(
+        "from tasks.custom.helpers_here import FACTOR\ndef forecast(x):\n    return FACTOR * x\n"
+    )
+    assert own_function("made_here:forecast", "forecast")(2) == 6
 
 
-def test_code_in_the_folder_of_a_checkpoint_is_never_run(workspace):
-    (workspace / "given/deep").mkdir(parents=True)
-    (workspace / "given/config.json").write_text("{}")
-    (workspace / "given/deep/evil.py").write_text("raise SystemExit('it was run')")
-    with pytest.raises(ParamsError, match=r"evil.py lies in a checkpoint's folder \(given\)"):
-        workspace_function("given.deep.evil:forecast", "forecast")
+def test_code_outside_the_folder_is_never_run(custom_folder):
+    (custom_folder.parent / "evil.py").write_text("raise SystemExit('it was run')")
+    for name in ("evil:forecast", "..evil:forecast", "json:loads"):
+        with pytest.raises(ParamsError, match=r"no file tasks/custom/|must be module:function"):
+            own_function(name, "forecast")
 
 
-def test_a_link_out_of_the_workspace_is_refused(workspace, tmp_path_factory):
-    outside = tmp_path_factory.mktemp("outside") / "linked.py"
-    outside.write_text("raise SystemExit('it was run')")
-    (workspace / "mine/linked.py").symlink_to(outside)
-    with pytest.raises(ParamsError, match="is a link out of the workspace; copy"):
-        workspace_function("mine.linked:forecast", "forecast")
-
-
-def test_a_module_that_cannot_be_imported_says_why(workspace):
-    (workspace / "mine/broken_here.py").write_text("import not_there_at_all\n")
+def test_a_module_that_cannot_be_imported_says_why(custom_folder):
+    (custom_folder / "broken_here.py").write_text("import not_there_at_all\n")
     with pytest.raises(ParamsError, match="cannot be imported: ModuleNotFoundError"):
-        workspace_function("mine.broken_here:forecast", "forecast")
-
-
-def test_a_module_with_the_name_of_an_installed_one_is_to_be_renamed(workspace):
-    (workspace / "json.py").write_text("def forecast():\n    pass\n")
-    with pytest.raises(ParamsError, match=r"json is another module, .*; rename the file json.py"):
-        workspace_function("json:forecast", "forecast")
+        own_function("broken_here:forecast", "forecast")
 
 
 def entry(folder: Path, **options: object) -> ZooEntry:

@@ -1,0 +1,1 @@
+"""Functions of your own for models of the family `custom`: `mine:forecast` is in mine.py here."""
