@@ -21,8 +21,8 @@ help: ## show this list
 run: $(READY) ## bring everything up to date on the datasets of params.yaml; print the report's path
 	@$(BIN)/fewlayers run
 
-test: $(READY) ## run the tests
-	@$(BIN)/pytest $(ARGS)
+test: $(READY) ## run the tests, two files at a time; ARGS="-n 0 tests/test_bare.py -k stopped"
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 ui: $(READY) ## start the Prefect server, worker and schedule on 127.0.0.1
 	@$(BIN)/fewlayers ui
