@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
+import tasks.custom
 from tasks.artifacts.evaluation import Evaluation
 from tasks.models.interface import LossSpec, task_loss
 from tasks.params import load_params, load_preset, merge, yaml_text
 from tasks.pipeline.graph import Stage, read_graph
 from tests import ROOT
 from tests.emulated import device, emulated_device
+from tests.tasks.models.zoo import custom_functions
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
 
 COMPUTING = ("train", "score", "search", "stability", "prune", "controls", "evaluate")
@@ -63,6 +65,13 @@ def families() -> list[type[Contract]]:
         todo += below
         found += [kind for kind in below if kind.__name__.startswith("Test")]
     return sorted(found, key=lambda kind: kind.__name__)
+
+
+@pytest.fixture(autouse=True)
+def _functions_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if those of the family `custom` were in tasks/custom/."""
+    folder = Path(custom_functions.__file__).parent
+    monkeypatch.setattr(tasks.custom, "__path__", [str(folder)])
 
 
 @pytest.mark.parametrize("family", families())
