@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import tasks.custom
 from tasks.artifacts.evaluation import Evaluation
 from tasks.models.interface import LossSpec, task_loss
 from tasks.params import load_params, load_preset, merge, yaml_text
 from tasks.pipeline.graph import Stage, read_graph
 from tests import ROOT
 from tests.emulated import device, emulated_device
-from tests.tasks.models.zoo import custom_functions
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
+from tests.tasks.models.zoo.custom_functions import put_in_place
 
 COMPUTING = ("train", "score", "search", "stability", "prune", "controls", "evaluate")
 BEFORE = ("code", "generate", "prepare", "start")
@@ -68,10 +67,8 @@ def families() -> list[type[Contract]]:
 
 
 @pytest.fixture(autouse=True)
-def _functions_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if those of the family `custom` were in tasks/custom/."""
-    folder = Path(custom_functions.__file__).parent
-    monkeypatch.setattr(tasks.custom, "__path__", [str(folder)])
+def _own_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(monkeypatch)
 
 
 @pytest.mark.parametrize("family", families())

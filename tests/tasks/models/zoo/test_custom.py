@@ -21,6 +21,7 @@ from tasks.sections.data import Windows
 from tasks.sections.zoo import ZooEntry
 from tasks.training.parts import frozen_names
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
+from tests.tasks.models.zoo.custom_functions import put_in_place
 from tests.tasks.models.zoo.library_shapes import MIXER, T5, TRANSFORMER, TWO_STACKS
 
 FUNCTIONS = "custom_functions"
@@ -38,10 +39,9 @@ TRANSFORMER_OPTIONS = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _functions_of_this_folder():
-    """As if tasks/custom/ were here."""
+def _own_functions():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.custom, "__path__", [str(Path(__file__).parent)])
+        put_in_place(patch)
         yield
 
 
