@@ -43,6 +43,7 @@ MASKS = (SCORE, "even")
 NAMES = (
     "plain@8", "distilled@8", "hidden@8", "hidden_cut@8", "iterative@8", "iterative+distilled@8",
     "kept_only@8", "head_last@8", "distilled=0.9@8", "hidden_cut=0.9@8",
+    "plain", "hidden_cut=0.9", "hidden_cut=0.9@16",
 )  # fmt: skip
 SEAM = "seam+"  # before the name: its cuts are repaired first
 REPAIRED = ("plain@8", "distilled@8")

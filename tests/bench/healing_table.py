@@ -16,7 +16,7 @@ COLUMNS = [
     "mark",
 ]  # fmt: skip
 CELL = ["dataset", "num_kept", "mask", "seed"]
-BASE = "plain@8"
+BASE = "plain"
 LEVEL = 0.95
 
 
