@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -87,8 +88,8 @@ def _server(project: Path) -> Iterator[None]:
         yield
 
 
-def _refresh(root: Path) -> tuple[bool, str]:
-    """Runs the flow; returns whether it is completed, and its message."""
+def _refresh(root: Path, goals: list[str] | None = None) -> tuple[bool, str]:
+    """Runs the flow, or what the goals need; returns whether it completed, and its message."""
     from flows import console
     from flows.refresh import refresh
     from flows.server import flush
@@ -99,7 +100,7 @@ def _refresh(root: Path) -> tuple[bool, str]:
         shown = console.Bars(terminal)
     with shown as listener:
         console.listen(listener)
-        state = refresh(str(root), return_state=True)
+        state = refresh(str(root), goals, return_state=True)
     flush()
     return state.is_completed(), state.message or "the run ended without a message"
 
@@ -112,6 +113,7 @@ def study(
 
     Writes data/studies/NAME: tasks.csv, table.csv, table.md and, where there are several seeds
     or horizons, stability.csv; and data/studies/NAME.png. A stopped study goes on where it was.
+    Only what the table needs runs: no latency, no published models, no report.
 
     Examples:
       fewlayers study
@@ -123,7 +125,7 @@ def study(
 
     project = Path.cwd()
     with _server(project):
-        run_study(project, name, _refresh)
+        run_study(project, name, partial(_refresh, goals=["evaluate"]))
     print_study(project / FOLDER / name)
 
 

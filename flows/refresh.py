@@ -39,23 +39,24 @@ Future = PrefectFuture[Any]
 
 
 @flow(name="refresh", persist_result=False)
-def refresh(workspace: str = ".") -> State[Any]:
-    """Brings everything in a workspace up to date.
+def refresh(workspace: str = ".", goals: list[str] | None = None) -> State[Any]:
+    """Brings a workspace up to date.
 
     Args:
         workspace: the folder with params.yaml and dvc.yaml.
+        goals: kinds of stages, for example evaluate: they and what they need; None: everything.
     """
     root = Path(workspace).resolve()
     try:
         with one_run(root), processes.ended_by_signals():
-            return _refresh(root)
+            return _refresh(root, goals)
     except FewlayersError as error:
         return Failed(message=" ".join(str(error).split()))
     finally:
         processes.begin()
 
 
-def _refresh(root: Path) -> State[Any]:
+def _refresh(root: Path, goals: Sequence[str] | None) -> State[Any]:
     params = load_params(root / "params.yaml")
     workers = stages_at_once(params)
     if workers < params.runtime.parallel_stages:
@@ -71,7 +72,9 @@ def _refresh(root: Path) -> State[Any]:
     with runner:
         try:
             bring_data(runner, root, params)
-            states = _run_graph(runner, root, dvc.stage_graph(root), params, workers)
+            stages = dvc.stage_graph(root)
+            wanted = stages if goals is None else needed_for(stages, goals)
+            states = _run_graph(runner, root, wanted, params, workers)
             keep_lock(root)
             if dvc.has_remote(root) and not any(state.is_failed() for state in states.values()):
                 all_good([runner.submit(push_all, {"root": str(root)})])
@@ -79,7 +82,7 @@ def _refresh(root: Path) -> State[Any]:
             processes.stop_all()
             raise
     verdict = _verdict(states)
-    if verdict.is_completed():  # else the report is that of an earlier run
+    if verdict.is_completed() and goals is None:  # else the report is that of an earlier run
         artifacts.show_report(root)
     return verdict
 
@@ -154,6 +157,15 @@ def _run_graph(
             listener().finished(name, "NotReady", 0.0, state.message or "")
     artifacts.show_stages([rows[stage.name] for stage in stages])
     return {stage.name: futures[stage.name].state for stage in stages}
+
+
+def needed_for(stages: Sequence[dvc.Stage], goals: Sequence[str]) -> list[dvc.Stage]:
+    """The stages of the kinds in `goals` and all that they depend on, parents before children."""
+    names: set[str] = set()
+    for stage in reversed(stages):
+        if stage.name in names or stage.name.partition("@")[0] in goals:
+            names |= {stage.name, *stage.parents}
+    return [stage for stage in stages if stage.name in names]
 
 
 def by_urgency(stages: Sequence[dvc.Stage]) -> list[dvc.Stage]:

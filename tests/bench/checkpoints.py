@@ -5,7 +5,7 @@ chose, by every way of `healing.options`, and keeps the errors of all validation
 evaluation. By the error on one half of the validation range a checkpoint is chosen among those of
 all ways; it is judged on the other half, against the full model there, and the other way round. The
 test range is not read. WORKSPACE is a folder with params.yaml, models/ and search/, for example
-.state/presets/study-quick/h96-s0-k25; ten minutes on two cores for its 18 models, with one process
+.state/presets/study-full/h96-s0-k25; ten minutes on two cores for its 18 models, with one process
 each for half of the datasets (`--datasets`).
 """
 

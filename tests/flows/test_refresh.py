@@ -62,6 +62,16 @@ def test_what_most_wait_for_comes_first() -> None:
     assert order == ["prepare", "mix", "pretrain", "train", "tune", "report"]
 
 
+def test_only_what_the_goals_need_runs(workspace: Workspace) -> None:
+    from flows.refresh import refresh
+
+    state = refresh(str(workspace.root), ["right"], return_state=True)
+    assert state.message == "4 stages: 3 completed, 0 restored, 1 cached"
+    made = {path.stem for path in workspace.root.glob("*.txt")}
+    assert made == {"first", "right-near", "right-far"}
+    assert set(dvc.status(workspace.root)) == {"left", "last"}
+
+
 def test_flow_and_repro_are_interchangeable(workspace: Workspace, api: Api) -> None:
     first = run_flow(workspace)
     assert first.is_completed()
