@@ -160,10 +160,18 @@ def _run_graph(
 
 
 def needed_for(stages: Sequence[dvc.Stage], goals: Sequence[str]) -> list[dvc.Stage]:
-    """The stages of the kinds in `goals` and all that they depend on, parents before children."""
+    """The stages of the kinds in `goals` and all that they depend on, parents before children.
+
+    Raises:
+        FlowError: there is no stage of one of the kinds.
+    """
+    kinds = {stage.name: stage.name.partition("@")[0] for stage in stages if not stage.is_source}
+    if unknown := sorted(set(goals) - set(kinds.values())):
+        known = ", ".join(dict.fromkeys(kinds.values()))
+        raise FlowError(f"goals: there is no stage {unknown[0]!r} in dvc.yaml; stages: {known}")
     names: set[str] = set()
     for stage in reversed(stages):
-        if stage.name in names or stage.name.partition("@")[0] in goals:
+        if stage.name in names or kinds.get(stage.name) in goals:
             names |= {stage.name, *stage.parents}
     return [stage for stage in stages if stage.name in names]
 

@@ -72,6 +72,16 @@ def test_only_what_the_goals_need_runs(workspace: Workspace) -> None:
     assert set(dvc.status(workspace.root)) == {"left", "last"}
 
 
+def test_a_goal_that_is_no_stage_is_refused(workspace: Workspace) -> None:
+    from flows.refresh import refresh
+
+    state = refresh(str(workspace.root), ["rihgt"], return_state=True)
+    assert state.is_failed()
+    assert state.message == (
+        "goals: there is no stage 'rihgt' in dvc.yaml; stages: first, left, right, last"
+    )
+
+
 def test_flow_and_repro_are_interchangeable(workspace: Workspace, api: Api) -> None:
     first = run_flow(workspace)
     assert first.is_completed()
