@@ -32,6 +32,7 @@ from flows.repair import keep_lock, mend
 from tasks.data.fetch import raw_folder
 from tasks.errors import FewlayersError
 from tasks.params import Params, load_params
+from tasks.pipeline.graph import needed_for
 from tasks.pipeline.schedule import available_cores, stages_within, startable
 from tasks.sections.data import Dataset
 
@@ -73,7 +74,7 @@ def _refresh(root: Path, goals: Sequence[str] | None) -> State[Any]:
         try:
             bring_data(runner, root, params)
             stages = dvc.stage_graph(root)
-            wanted = stages if goals is None else needed_for(stages, goals)
+            wanted = stages if goals is None else towards(stages, goals)
             states = _run_graph(runner, root, wanted, params, workers)
             keep_lock(root)
             if dvc.has_remote(root) and not any(state.is_failed() for state in states.values()):
@@ -159,21 +160,11 @@ def _run_graph(
     return {stage.name: futures[stage.name].state for stage in stages}
 
 
-def needed_for(stages: Sequence[dvc.Stage], goals: Sequence[str]) -> list[dvc.Stage]:
-    """The stages of the kinds in `goals` and all that they depend on, parents before children.
-
-    Raises:
-        FlowError: there is no stage of one of the kinds.
-    """
-    kinds = {stage.name: stage.name.partition("@")[0] for stage in stages if not stage.is_source}
-    if unknown := sorted(set(goals) - set(kinds.values())):
-        known = ", ".join(dict.fromkeys(kinds.values()))
-        raise FlowError(f"goals: there is no stage {unknown[0]!r} in dvc.yaml; stages: {known}")
-    names: set[str] = set()
-    for stage in reversed(stages):
-        if stage.name in names or kinds.get(stage.name) in goals:
-            names |= {stage.name, *stage.parents}
-    return [stage for stage in stages if stage.name in names]
+def towards(stages: Sequence[dvc.Stage], goals: Sequence[str]) -> list[dvc.Stage]:
+    """The stages and tracked data that some kinds of stages need. Raises ParamsError."""
+    parents = {stage.name: stage.parents for stage in stages if not stage.is_source}
+    needed = needed_for(parents, goals)
+    return [stage for stage in stages if stage.name in needed]
 
 
 def by_urgency(stages: Sequence[dvc.Stage]) -> list[dvc.Stage]:

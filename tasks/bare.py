@@ -110,6 +110,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         "--models", nargs="+", default=[], metavar="NAME", help="only these of the preset's models"
     )
     parser.add_argument(
+        "--goals",
+        nargs="+",
+        metavar="STAGE",
+        help="only these stages of dvc.yaml and what they need; `--goals evaluate measure` makes "
+        "all tables, without stability, package and report (default: everything)",
+    )
+    parser.add_argument(
         "--budget-seconds", type=float, default=540.0, help="of one piece (default: %(default)g)"
     )
     parser.add_argument(
@@ -145,6 +152,7 @@ def main(argv: list[str]) -> None:
     params = validate_params(content, preset)
     with one_at_a_time(root):
         graph = read_graph(project / "dvc.yaml", content)
+        graph = graph.towards(args.goals) if args.goals else graph
         bring_raw(project, root, params, graph)
         piece = Piece(budget_seconds=args.budget_seconds, grace_seconds=args.grace_seconds)
         folder, failure = project / "data" / "studies" / preset, None
@@ -169,7 +177,8 @@ def main(argv: list[str]) -> None:
     if healed:
         log.info("%s", (folder / "table.md").read_text(encoding="utf-8").rstrip())
         log.info("study: %s", folder.relative_to(project))
-    log.info("report: %s", (root / "reports/index.html").relative_to(project))
+    if not args.goals:  # else the report is that of an earlier run, or none
+        log.info("report: %s", (root / "reports/index.html").relative_to(project))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ mappings of params.yaml, a `foreach` over a mapping; `${item.NAME}`, `${key}` an
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,6 +43,36 @@ class Graph:
 
     stages: tuple[Stage, ...]
     parents: Mapping[str, tuple[str, ...]]  # stage: those that make what it reads
+
+    def towards(self, goals: Collection[str]) -> "Graph":
+        """Only the stages that some kinds need, see `needed_for`. Raises ParamsError."""
+        in_order = {stage.name: self.parents[stage.name] for stage in self.stages}
+        needed = needed_for(in_order, goals)
+        return Graph(
+            tuple(stage for stage in self.stages if stage.name in needed),
+            {name: parents for name, parents in in_order.items() if name in needed},
+        )
+
+
+def needed_for(parents: Mapping[str, Collection[str]], goals: Collection[str]) -> set[str]:
+    """The names of the stages of some kinds and of all that they depend on.
+
+    Args:
+        parents: the stages of dvc.yaml, each after those that it needs, with the names of these.
+        goals: kinds of stages: "evaluate" stands for evaluate@DATASET-MODEL of every pair.
+
+    Raises:
+        ParamsError: there is no stage of one of the kinds.
+    """
+    kinds = {name: name.partition("@")[0] for name in parents}
+    if unknown := sorted(set(goals) - set(kinds.values())):
+        known = ", ".join(dict.fromkeys(kinds.values()))
+        raise ParamsError(f"goals: there is no stage {unknown[0]!r} in dvc.yaml; stages: {known}")
+    names: set[str] = set()
+    for name in reversed(list(parents)):
+        if name in names or kinds[name] in goals:
+            names |= {name, *parents[name]}
+    return names
 
 
 def read_graph(path: Path, params: Mapping[str, Any]) -> Graph:

@@ -147,6 +147,19 @@ def test_the_grace_must_fit_into_the_budget(tmp_path: Path) -> None:
     assert process.returncode == 2
 
 
+def test_only_what_the_goals_need_is_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    process = start(project, "--goals", "prepare")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    done = {path.stem for path in (workspace(project) / ".state/done").glob("*.json")}
+    assert done == {"code", "generate", "prepare@demo"}
+    assert "report:" not in output, "none was made"
+    refused = start(project, "--goals", "prepair")
+    assert "there is no stage 'prepair' in dvc.yaml; stages: " in refused.communicate()[0]
+    assert refused.returncode == 1
+
+
 def test_only_the_models_that_are_named_are_run(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     root, content = make_workspace(project, "gpu", ["tsfm-base", "tsfm-tiny"])
