@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -108,24 +107,44 @@ def _refresh(root: Path, goals: list[str] | None = None) -> tuple[bool, str]:
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="A name under `studies` in params.yaml.")] = "quick",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="CELL",
+            help="A cell to run, for example h96-s1-k25: "
+            "horizon, seed, percent kept; can be repeated. The tables keep the others.",
+        ),
+    ] = None,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Run nothing; write the tables from cells/ anew.")
+    ] = False,
 ) -> None:
     """Run a preset for many seeds, horizons and sizes; tabulate how often pruning holds.
 
-    Writes data/studies/NAME: tasks.csv, table.csv, table.md and, where there are several seeds
-    or horizons, stability.csv; and data/studies/NAME.png. A stopped study goes on where it was.
-    Only what the table needs runs: no latency, no published models, no report.
+    Writes data/studies/NAME: what each cell found, tasks.csv, table.csv, table.md and, where
+    there are several seeds or horizons, stability.csv; and data/studies/NAME.png. A stopped study
+    goes on where it was. Cells may be run on several machines: the files in cells/ of one are put
+    beside those of the other. Only what the tables need runs: no latency, models, report.
 
     Examples:
       fewlayers study
 
       fewlayers study full
+
+      fewlayers study full --only h96-s1-k25 --only h96-s2-k25
     """
-    from flows.study import FOLDER, run_study
+    from flows.study import FOLDER, GOALS, run_study
     from flows.summary import print_study
 
     project = Path.cwd()
-    with _server(project):
-        run_study(project, name, partial(_refresh, goals=["evaluate"]))
+
+    def refresh(root: Path) -> tuple[bool, str]:
+        typer.echo(f"study {name}: {root.name}")
+        return _refresh(root, GOALS)
+
+    with nullcontext() if tables else _server(project):
+        run_study(project, name, refresh, [] if tables else only or None)
     print_study(project / FOLDER / name)
 
 

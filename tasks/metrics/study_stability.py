@@ -5,12 +5,12 @@ trained anew, so here the choice itself, made after healing, is compared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from tasks.artifacts.study import Choice
 from tasks.metrics.stability import SAMPLES, Answer, consensus, rank_agreement
 
 AXES: Final = {"seed": "training seed", "horizon": "horizon"}  # column: in words
@@ -21,20 +21,6 @@ WORDS: Final[dict[Answer, str]] = {
     "draw": "draw",
 }
 MAIN_SCORE: Final = "removal_loss"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What one cell chose for one dataset and model."""
-
-    dataset: str
-    model: str
-    horizon: int
-    seed: int
-    share: float
-    num_blocks: int
-    keep: list[int]
-    scores: dict[str, list[float]]  # of every block, by name
 
 
 def agreement_table(choices: Sequence[Choice]) -> pd.DataFrame:
@@ -76,7 +62,7 @@ def _agreement(group: Sequence[Choice]) -> dict[str, Any] | None:
         "answer": WORDS[found.answer],
         "settled": " ".join(map(str, found.settled)),
     }
-    for name in first.scores:
+    for name in dict.fromkeys(name for choice in group for name in choice.scores):
         values = [choice.scores[name] for choice in group if name in choice.scores]
         ranks = rank_agreement(values, samples=SAMPLES, generator=np.random.default_rng(0))
         if ranks is not None:

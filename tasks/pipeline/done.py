@@ -31,8 +31,7 @@ def fingerprints(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[st
         ArtifactError: a file that no stage makes is missing.
     """
     made = [out for stage in graph.stages for out in stage.outs]
-    read = {dep for stage in graph.stages for dep in stage.deps if PurePath(dep).match(CODE)}
-    code = {dep: _code_of(root, dep) for dep in read}
+    own = settings(root, graph, params)
     found: dict[str, str] = {}
     for stage in graph.stages:
         files = {
@@ -40,17 +39,30 @@ def fingerprints(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[st
             for dep in stage.deps
             if not any(touch(dep, out) for out in made)
         }
-        parts = {
-            "command": stage.command,
-            "params": {key: value_of(params, key) for key in stage.params},
-            "files": files,
-            "code": {dep: code[dep] for dep in stage.deps if dep in code},
-            "parents": {
-                name: found[name] for name in graph.parents[stage.name] if name != CODE_STAGE
-            },
-        }
+        parents = {name: found[name] for name in graph.parents[stage.name] if name != CODE_STAGE}
+        parts = own[stage.name] | {"files": files, "parents": parents}
         found[stage.name] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return found
+
+
+def settings(root: Path, graph: Graph, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By stage: its command, the values of its parameters, and the checksums of the code it runs.
+
+    Args:
+        root: holds tasks/.
+        graph: the stages.
+        params: the content of params.yaml.
+    """
+    read = {dep for stage in graph.stages for dep in stage.deps if PurePath(dep).match(CODE)}
+    code = {dep: _code_of(root, dep) for dep in read}
+    return {
+        stage.name: {
+            "command": stage.command,
+            "params": {key: value_of(params, key) for key in stage.params},
+            "code": {dep: code[dep] for dep in stage.deps if dep in code},
+        }
+        for stage in graph.stages
+    }
 
 
 def _code_of(root: Path, checksum_file: str) -> str:

@@ -98,7 +98,7 @@ def test_every_cell_has_its_parameters_its_rows_and_a_comparison(project: Worksp
     assert params.search.margin == 0.5
     folder = project.root / FOLDER / "two"
     assert {path.name for path in folder.iterdir()} == {
-        "tasks.csv", "table.csv", "table.md", "stability.csv",
+        "cells", "tasks.csv", "table.csv", "table.md", "stability.csv",
     }  # fmt: skip
     assert folder.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(folder / "tasks.csv")) == 4
@@ -129,9 +129,54 @@ def test_a_failed_cell_is_named_and_the_others_are_kept(project: Workspace) -> N
     assert not (project.root / FOLDER / "two" / "stability.csv").exists()  # one seed left
 
 
-def test_unknown_study_is_named(project: Workspace) -> None:
-    with pytest.raises(FlowError, match="there is no study 'three'; studies: two"):
-        run_study(project.root, "three", reproduce)
+def test_cells_may_be_run_apart(project: Workspace, tmp_path: Path) -> None:
+    folder = project.root / FOLDER / "two"
+    run_study(project.root, "two", reproduce, ["h8-s0-k25", "h8-s0-k50"])
+    first = {path.name: path.read_bytes() for path in (folder / "cells").iterdir()}
+    assert set(first) == {"h8-s0-k25.json", "h8-s0-k50.json"}
+    shutil.rmtree(folder / "cells")  # another machine, which has nothing of these
+    assert list(run_study(project.root, "two", reproduce, ["h8-s1-k25"])["seed"]) == [1]
+    for name, content in first.items():
+        (folder / "cells" / name).write_bytes(content)
+    rows = run_study(project.root, "two", reproduce, [])
+    assert list(rows["seed"]) == [0, 0, 1]
+    assert len(pd.read_csv(folder / "stability.csv")) == 1  # both seeds are there of one size
+    assert "To be run again" not in (folder / "table.md").read_text()
+
+
+def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Workspace) -> None:
+    run_study(project.root, "two", reproduce)
+    folder = project.root / FOLDER / "two"
+    before = (folder / "cells/h8-s0-k25.json").read_bytes()
+    project.write("dvc.yaml", GRAPH.replace("-m tasks.make", "-B -m tasks.make"))
+    project.write("tasks/fail-0", "")
+    with pytest.raises(FlowError, match="2 runs of the study two failed"):
+        run_study(project.root, "two", reproduce)
+    assert (folder / "cells/h8-s0-k25.json").read_bytes() == before
+    table = (folder / "table.md").read_text()
+    assert table.startswith("By other code or parameters than now, or in part: h8-s0-k25, h8-s0-")
+    (project.root / "tasks/fail-0").unlink()
+    run_study(project.root, "two", reproduce)
+    assert "To be run again" not in (folder / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "message"),
+    [
+        ("three", None, "there is no study 'three'; studies: two"),
+        (
+            "two",
+            ["h9-s0-k25"],
+            "the study two has no cell 'h9-s0-k25'; cells: h8-s0-k25, h8-s0-k50",
+        ),
+        ("two", [], "no cell of the study two has been run"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    project: Workspace, name: str, only: list[str] | None, message: str
+) -> None:
+    with pytest.raises(FlowError, match=message):
+        run_study(project.root, name, reproduce, only)
 
 
 def test_cells_are_all_combinations_or_one_change_each() -> None:

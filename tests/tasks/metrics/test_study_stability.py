@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tasks.artifacts.study import Choice
 from tasks.metrics.stability import expected_jaccard
 from tasks.metrics.study import markdown_of
-from tasks.metrics.study_stability import Choice, agreement_table, answer_table
+from tasks.metrics.study_stability import agreement_table, answer_table
 
 BLOCKS = 12
 FALLING = [1.0 / (1 + block) for block in range(BLOCKS)]

@@ -1,0 +1,29 @@
+"""What `fewlayers study` keeps of every cell, so that cells of one study may be run apart."""
+
+from typing import Any
+
+from tasks.artifacts.files import Artifact
+
+
+class Choice(Artifact):
+    """The blocks that one cell chose for one dataset and model."""
+
+    dataset: str
+    model: str
+    horizon: int
+    seed: int
+    share: float
+    num_blocks: int
+    keep: list[int]
+    scores: dict[str, list[float]]  # of every block, by name
+
+
+class CellResult(Artifact):
+    """`data/studies/NAME/cells/CELL.json`: the rows of one cell, on whatever machine it was run.
+
+    `settings` tells by which commands, parameters and code; empty: only a part was run.
+    """
+
+    settings: str
+    rows: list[dict[str, Any]]  # of tasks.csv
+    choices: list[Choice]
