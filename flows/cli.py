@@ -112,8 +112,8 @@ def study(
         typer.Option(
             "--only",
             metavar="CELL",
-            help="A cell to run, for example h96-s1-k25: "
-            "horizon, seed, percent kept; can be repeated. The tables keep the others.",
+            help="A cell to run, as h96-s1-k25 (horizon, seed, percent kept), or one dataset of "
+            "it, as h96-s1-k25-etth1; can be repeated. The tables keep the others.",
         ),
     ] = None,
     tables: Annotated[

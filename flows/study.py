@@ -2,13 +2,13 @@
 
 Every cell is a workspace of its own that shares the project's cache, so what two cells have in
 common (pretraining, training) is made once; a stopped study goes on where it was. What a cell
-found lies in a small file of its own, so that cells may be run on several machines and joined by
-git. Cells of other seeds and horizons tell whether the choice of blocks is a finding or a draw.
+found lies in a small file for each dataset, so that cells, or a cell's datasets, may be run on
+several machines and joined by git.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -18,15 +18,8 @@ import pandas as pd
 
 from flows import dvc
 from flows.errors import FlowError
+from flows.study_tables import PARTIAL, keep, read_piece, write_tables
 from flows.workspace import renew_workspace
-from tasks.artifacts.evaluation import Evaluation
-from tasks.artifacts.files import write_csv, write_text
-from tasks.artifacts.scoring import Scores
-from tasks.artifacts.study import CellResult, Choice
-from tasks.figures.study import draw_study
-from tasks.figures.style import write_png
-from tasks.metrics.study import caps_of, markdown_of, share_table, task_row, task_table
-from tasks.metrics.study_stability import agreement_table, answer_table
 from tasks.params import Params, load_params, load_preset, merge
 from tasks.pipeline.done import settings
 from tasks.pipeline.graph import read_graph
@@ -34,37 +27,40 @@ from tasks.sections.run import Study
 
 FOLDER: Final = Path("data/studies")
 GOALS: Final = ["evaluate"]  # the stages that the tables need, and those before them
-PARTIAL: Final = ""  # stands for the settings of a cell that failed
-OTHERS: Final = "By other code or parameters than now, or in part: {}. To be run again.\n"
-STABILITY: Final = (
-    "Are these the layers? The blocks that models of other training seeds and horizons keep, "
-    "against random masks, and the answers, one per comparison (each in stability.csv):\n\n"
-)
 
 Refresh = Callable[[Path], tuple[bool, str]]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the preset."""
+    """One run of the preset, on all of its datasets or on one."""
 
     seed: int
     horizon: int
     share: float
+    dataset: str = ""  # empty: all
 
     @property
     def name(self) -> str:
-        """The folder of its workspace, for example "h96-s0-k25"."""
-        return f"h{self.horizon}-s{self.seed}-k{round(100 * self.share)}"
+        """The folder of its workspace, for example "h96-s0-k25" or "h96-s0-k25-etth1"."""
+        name = f"h{self.horizon}-s{self.seed}-k{round(100 * self.share)}"
+        return f"{name}-{self.dataset}" if self.dataset else name
 
     @property
     def place(self) -> dict[str, Any]:
         """The columns that say where a row of the study comes from."""
         return {"horizon": self.horizon, "seed": self.seed, "share": self.share}
 
+    def pieces(self, datasets: Sequence[str]) -> "list[Cell]":
+        """One for each dataset, or the cell itself where it is of one."""
+        return [self] if self.dataset else [replace(self, dataset=name) for name in datasets]
+
 
 def cells_of(study: Study) -> Iterator[Cell]:
-    """All cells: every combination, or the first values with each other one in its place."""
+    """All cells: every combination, or the first values with each other one in its place.
+
+    Cells of other seeds and horizons tell whether the choice of blocks is a finding or a draw.
+    """
     every = [Cell(*values) for values in product(study.seeds, study.horizons, study.shares)]
     if study.vary == "together":
         yield from every
@@ -84,8 +80,10 @@ def cell_content(project: Path, study: Study, cell: Cell) -> dict[str, Any]:
         content["seed"] = cell.seed
         content["windows"] = content["windows"] | {"horizon": cell.horizon}
         content["search"] = content.get("search", {}) | {"shares": [cell.share]}
+        if cell.dataset:
+            content["run"] = content["run"] | {"datasets": [cell.dataset]}
         if study.models is not None:
-            _only_models(content["run"], study.models)
+            content["run"] = _only_models(content["run"], study.models)
 
     return load_preset(project / "params.yaml", study.preset, change)
 
@@ -97,14 +95,14 @@ def settings_of(project: Path, content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _only_models(run: dict[str, Any], names: list[str]) -> None:
-    """Takes the models that are not named from the graph, and pretraining that nobody needs."""
+def _only_models(run: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The section `run` with the models that are named and the pretraining that they need."""
     absent = sorted(set(names) - set(run["models"]))
     if absent:
         raise FlowError(f"a study's models must be in its preset's run.models; {absent[0]} is not")
-    run["models"] = {name: base for name, base in run["models"].items() if name in names}
-    needed = set(run["models"].values())
-    run["pretrain"] = {m: mix for m, mix in run.get("pretrain", {}).items() if m in needed}
+    models = {name: base for name, base in run["models"].items() if name in names}
+    pretrain = {m: mix for m, mix in run.get("pretrain", {}).items() if m in models.values()}
+    return run | {"models": models, "pretrain": pretrain}
 
 
 def run_study(
@@ -118,60 +116,50 @@ def run_study(
         project: the folder with params.yaml.
         name: an entry of `studies`.
         refresh: brings one workspace up to date; returns whether it could, and a message.
-        only: names of the cells to run; None: all.
+        only: names of cells, or of a cell and one dataset, to run; None: all.
 
     Returns:
         One row per dataset, model, horizon, seed and share.
 
     Raises:
         ParamsError: params.yaml is not valid.
-        FlowError: there is no such study or cell, nothing is known of any cell, or a cell failed
-            (the others were run).
+        FlowError: there is no such study or cell, no cell has been run, or a cell failed (the
+            others were run).
     """
     study, folder = _find(load_params(project / "params.yaml"), name), project / FOLDER / name
     cells = {cell.name: cell for cell in cells_of(study)}
+    datasets = cell_content(project, study, next(iter(cells.values())))["run"]["datasets"]
+    pieces = {one.name: one for cell in cells.values() for one in cell.pieces(datasets)}
     wanted = list(cells if only is None else only)
-    if unknown := [one for one in wanted if one not in cells]:
-        raise FlowError(f"the study {name} has no cell {unknown[0]!r}; cells: {', '.join(cells)}")
-    contents = {one: cell_content(project, study, cell) for one, cell in cells.items()}
-    marks = {one: settings_of(project, content) for one, content in contents.items()}
+    if unknown := [one for one in wanted if one not in cells | pieces]:
+        raise FlowError(
+            f"the study {name} has no cell {unknown[0]!r}; cells: {', '.join(cells)}, and each of "
+            f"them with -DATASET: {', '.join(datasets)}"
+        )
+
+    def settings_now(piece: str) -> str:
+        return settings_of(project, cell_content(project, study, pieces[piece]))
+
     failed: list[str] = []
     for one in wanted:
-        root = renew_workspace(project, f"study-{name}/{one}", contents[one])
+        cell = (cells | pieces)[one]
+        marks = {piece.name: settings_now(piece.name) for piece in cell.pieces(datasets)}
+        content = cell_content(project, study, cell)
+        root = renew_workspace(project, f"study-{name}/{one}", content)
         is_done, message = refresh(root)
         if not is_done:
             failed.append(f"{one}: {message}")
-        _keep(folder, one, read_workspace(root, cells[one], marks[one] if is_done else PARTIAL))
-        _write_tables(folder, marks)
+        for piece in cell.pieces(datasets):
+            found = read_piece(root, piece.dataset, piece.place, content["run"]["models"])
+            keep(folder, piece.name, found, marks[piece.name] if is_done else PARTIAL)
+        write_tables(folder, pieces, settings_now)
     if failed:
         raise FlowError(f"{len(failed)} runs of the study {name} failed; first: {failed[0]}")
-    rows = _write_tables(folder, marks)
+    rows = write_tables(folder, pieces, settings_now)
     if rows.empty:
         raise FlowError(f"{folder / 'cells'}: no cell of the study {name} has been run")
     dvc.track_text(project, folder)
     return rows
-
-
-def _keep(folder: Path, cell: str, found: CellResult) -> None:
-    """Writes what a cell found, but nothing, or a part, never over all of an earlier run."""
-    path = _path(folder, cell)
-    before = CellResult.read(path).settings if path.is_file() else PARTIAL
-    if found.rows and (found.settings != PARTIAL or before == PARTIAL):
-        found.write(path)
-
-
-def _write_tables(folder: Path, marks: Mapping[str, str]) -> pd.DataFrame:
-    """Writes the tables of all cells that something is known of; `marks`: by cell, its settings."""
-    paths = {cell: _path(folder, cell) for cell in marks}
-    known = {cell: CellResult.read(path) for cell, path in paths.items() if path.is_file()}
-    if not known:
-        return pd.DataFrame()
-    others = [cell for cell, result in known.items() if result.settings != marks[cell]]
-    return write_study(folder, list(known.values()), others)
-
-
-def _path(folder: Path, cell: str) -> Path:
-    return folder / "cells" / f"{cell}.json"
 
 
 def _find(params: Params, name: str) -> Study:
@@ -179,71 +167,3 @@ def _find(params: Params, name: str) -> Study:
         known = ", ".join(params.studies) or "none"
         raise FlowError(f"params.yaml: there is no study {name!r}; studies: {known}")
     return params.studies[name]
-
-
-def read_workspace(root: Path, cell: Cell, mark: str) -> CellResult:
-    """What a cell has found, as far as its pairs were evaluated; `mark` is its settings'."""
-    params = load_params(root / "params.yaml")
-    names = [(dataset, model) for dataset in params.run.datasets for model in params.run.models]
-    paths = [root / "evaluation" / dataset / model / "evaluation.json" for dataset, model in names]
-    evaluations = [Evaluation.read(path) for path in paths if path.is_file()]
-    return CellResult(
-        settings=mark,
-        rows=[task_row(evaluation, cell.place) for evaluation in evaluations],
-        choices=read_choices(root, cell, evaluations),
-    )
-
-
-def read_choices(root: Path, cell: Cell, evaluations: Sequence[Evaluation]) -> list[Choice]:
-    """The blocks that a cell kept for every pair and its scores, where both are there."""
-    found: list[Choice] = []
-    for evaluation in evaluations:
-        path = root / "scores" / evaluation.dataset / f"{evaluation.model}.json"
-        if path.is_file():
-            scores = {name: score.values for name, score in Scores.read(path).scores.items()}
-            choice = Choice(
-                dataset=evaluation.dataset,
-                model=evaluation.model,
-                **cell.place,
-                num_blocks=evaluation.layers_full,
-                keep=evaluation.keep,
-                scores=scores,
-            )
-            found.append(choice)
-    return found
-
-
-def write_study(folder: Path, cells: Sequence[CellResult], others: Sequence[str]) -> pd.DataFrame:
-    """Writes tasks.csv, table.csv, table.md and, for several cells, stability.csv.
-
-    The figure lies beside the folder, which DVC tracks.
-
-    Args:
-        folder: of the study.
-        cells: what is known of each, in the study's order.
-        others: names of those that were run by other settings than now, or in part.
-
-    Returns:
-        The rows of tasks.csv.
-    """
-    rows = pd.DataFrame([row for cell in cells for row in cell.rows])
-    caps, units = caps_of(rows), f"{rows['granularity'].iloc[0]}s"
-    shares = share_table(rows, caps)
-    agreement = agreement_table([choice for cell in cells for choice in cell.choices])
-    write_csv(folder / "tasks.csv", rows)
-    write_csv(folder / "table.csv", shares)
-    parts = [OTHERS.format(", ".join(others))] if others else []
-    parts.append(markdown_of(shares))
-    parts += [
-        f"At most {cap:.0%} of the {units}, means over the seeds:\n\n"
-        + markdown_of(task_table(rows, cap))
-        for cap in caps
-    ]
-    if agreement.empty:
-        (folder / "stability.csv").unlink(missing_ok=True)
-    else:
-        write_csv(folder / "stability.csv", agreement)
-        parts.append(STABILITY + markdown_of(answer_table(agreement)))
-    write_text(folder / "table.md", "\n".join(parts))
-    write_png(folder.with_suffix(".png"), draw_study(rows, caps[0]))
-    return rows

@@ -18,8 +18,8 @@ class Choice(Artifact):
     scores: dict[str, list[float]]  # of every block, by name
 
 
-class CellResult(Artifact):
-    """`data/studies/NAME/cells/CELL.json`: the rows of one cell, on whatever machine it was run.
+class PieceResult(Artifact):
+    """`data/studies/NAME/cells/CELL-DATASET.json`: the rows of a cell on one dataset.
 
     `settings` tells by which commands, parameters and code; empty: only a part was run.
     """

@@ -133,9 +133,9 @@ def test_cells_may_be_run_apart(project: Workspace, tmp_path: Path) -> None:
     folder = project.root / FOLDER / "two"
     run_study(project.root, "two", reproduce, ["h8-s0-k25", "h8-s0-k50"])
     first = {path.name: path.read_bytes() for path in (folder / "cells").iterdir()}
-    assert set(first) == {"h8-s0-k25.json", "h8-s0-k50.json"}
+    assert set(first) == {"h8-s0-k25-demo.json", "h8-s0-k50-demo.json"}
     shutil.rmtree(folder / "cells")  # another machine, which has nothing of these
-    assert list(run_study(project.root, "two", reproduce, ["h8-s1-k25"])["seed"]) == [1]
+    assert list(run_study(project.root, "two", reproduce, ["h8-s1-k25-demo"])["seed"]) == [1]
     for name, content in first.items():
         (folder / "cells" / name).write_bytes(content)
     rows = run_study(project.root, "two", reproduce, [])
@@ -147,14 +147,16 @@ def test_cells_may_be_run_apart(project: Workspace, tmp_path: Path) -> None:
 def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Workspace) -> None:
     run_study(project.root, "two", reproduce)
     folder = project.root / FOLDER / "two"
-    before = (folder / "cells/h8-s0-k25.json").read_bytes()
+    before = (folder / "cells/h8-s0-k25-demo.json").read_bytes()
     project.write("dvc.yaml", GRAPH.replace("-m tasks.make", "-B -m tasks.make"))
     project.write("tasks/fail-0", "")
     with pytest.raises(FlowError, match="2 runs of the study two failed"):
         run_study(project.root, "two", reproduce)
-    assert (folder / "cells/h8-s0-k25.json").read_bytes() == before
+    assert (folder / "cells/h8-s0-k25-demo.json").read_bytes() == before
     table = (folder / "table.md").read_text()
-    assert table.startswith("By other code or parameters than now, or in part: h8-s0-k25, h8-s0-")
+    assert table.startswith(
+        "By other code or parameters than now, or in part: h8-s0-k25-demo, h8-s0-"
+    )
     (project.root / "tasks/fail-0").unlink()
     run_study(project.root, "two", reproduce)
     assert "To be run again" not in (folder / "table.md").read_text()
@@ -167,7 +169,7 @@ def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Work
         (
             "two",
             ["h9-s0-k25"],
-            "the study two has no cell 'h9-s0-k25'; cells: h8-s0-k25, h8-s0-k50",
+            "the study two has no cell 'h9-s0-k25'; cells: h8-s0-k25, .* with -DATASET: demo",
         ),
         ("two", [], "no cell of the study two has been run"),
     ],

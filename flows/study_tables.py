@@ -1,0 +1,131 @@
+"""What the cells of a study found: a file for each and its datasets, and the tables of them all."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from tasks.artifacts.evaluation import Evaluation
+from tasks.artifacts.files import write_csv, write_text
+from tasks.artifacts.scoring import Scores
+from tasks.artifacts.study import Choice, PieceResult
+from tasks.figures.study import draw_study
+from tasks.figures.style import write_png
+from tasks.metrics.study import caps_of, markdown_of, share_table, task_row, task_table
+from tasks.metrics.study_stability import agreement_table, answer_table
+
+PARTIAL: Final = ""  # stands for the settings of what a cell that failed has found
+OTHERS: Final = "By other code or parameters than now, or in part: {}. To be run again.\n"
+STABILITY: Final = (
+    "Are these the layers? The blocks that models of other training seeds and horizons keep, "
+    "against random masks, and the answers, one per comparison (each in stability.csv):\n\n"
+)
+
+
+def read_piece(
+    root: Path, dataset: str, place: dict[str, Any], models: Iterable[str]
+) -> PieceResult:
+    """What a workspace has found on one dataset, as far as its models were evaluated.
+
+    Args:
+        root: the workspace.
+        dataset: its name.
+        place: horizon, seed and share, for the columns of the rows.
+        models: their names.
+    """
+    found = PieceResult(settings=PARTIAL, rows=[], choices=[])
+    for model in models:
+        judged = root / "evaluation" / dataset / model / "evaluation.json"
+        scored = root / "scores" / dataset / f"{model}.json"
+        if not (judged.is_file() and scored.is_file()):
+            continue
+        evaluation, scores = Evaluation.read(judged), Scores.read(scored).scores
+        found.rows.append(task_row(evaluation, place))
+        found.choices.append(
+            Choice(
+                dataset=dataset,
+                model=model,
+                **place,
+                num_blocks=evaluation.layers_full,
+                keep=evaluation.keep,
+                scores={name: score.values for name, score in scores.items()},
+            )
+        )
+    return found
+
+
+def keep(folder: Path, name: str, found: PieceResult, settings: str) -> None:
+    """Writes what was found, but nothing, or a part, never over all of an earlier run.
+
+    Args:
+        folder: of the study.
+        name: of the cell and its dataset.
+        found: there.
+        settings: by which it was run; PARTIAL: not all of it was.
+    """
+    path = _path(folder, name)
+    before = PieceResult.read(path).settings if path.is_file() else PARTIAL
+    if found.rows and (settings != PARTIAL or before == PARTIAL):
+        found.model_copy(update={"settings": settings}).write(path)
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / "cells" / f"{name}.json"
+
+
+def write_tables(
+    folder: Path, names: Iterable[str], settings_now: Callable[[str], str]
+) -> pd.DataFrame:
+    """Writes the tables and the figure of all that is known of a study.
+
+    Args:
+        folder: of the study.
+        names: of its cells and their datasets, in order.
+        settings_now: what the settings of one are now: those of others are named.
+
+    Returns:
+        The rows of tasks.csv; none where nothing is known.
+    """
+    paths = {name: _path(folder, name) for name in names}
+    known = {name: PieceResult.read(path) for name, path in paths.items() if path.is_file()}
+    if not known:
+        return pd.DataFrame()
+    others = [name for name, result in known.items() if result.settings != settings_now(name)]
+    return write_study(folder, list(known.values()), others)
+
+
+def write_study(folder: Path, pieces: Sequence[PieceResult], others: Sequence[str]) -> pd.DataFrame:
+    """Writes tasks.csv, table.csv, table.md and, for several cells, stability.csv.
+
+    The figure lies beside the folder, which DVC tracks.
+
+    Args:
+        folder: of the study.
+        pieces: what is known, in the study's order.
+        others: names of those that were run by other settings than now, or in part.
+
+    Returns:
+        The rows of tasks.csv.
+    """
+    rows = pd.DataFrame([row for piece in pieces for row in piece.rows])
+    caps, units = caps_of(rows), f"{rows['granularity'].iloc[0]}s"
+    shares = share_table(rows, caps)
+    agreement = agreement_table([choice for piece in pieces for choice in piece.choices])
+    write_csv(folder / "tasks.csv", rows)
+    write_csv(folder / "table.csv", shares)
+    parts = [OTHERS.format(", ".join(others))] if others else []
+    parts.append(markdown_of(shares))
+    parts += [
+        f"At most {cap:.0%} of the {units}, means over the seeds:\n\n"
+        + markdown_of(task_table(rows, cap))
+        for cap in caps
+    ]
+    if agreement.empty:
+        (folder / "stability.csv").unlink(missing_ok=True)
+    else:
+        write_csv(folder / "stability.csv", agreement)
+        parts.append(STABILITY + markdown_of(answer_table(agreement)))
+    write_text(folder / "table.md", "\n".join(parts))
+    write_png(folder.with_suffix(".png"), draw_study(rows, caps[0]))
+    return rows
