@@ -141,6 +141,7 @@ def run_study(
         return settings_of(project, cell_content(project, study, pieces[piece]))
 
     failed: list[str] = []
+    rows = write_tables(folder, pieces, settings_now)
     for one in wanted:
         cell = (cells | pieces)[one]
         marks = {piece.name: settings_now(piece.name) for piece in cell.pieces(datasets)}
@@ -152,10 +153,9 @@ def run_study(
         for piece in cell.pieces(datasets):
             found = read_piece(root, piece.dataset, piece.place, content["run"]["models"])
             keep(folder, piece.name, found, marks[piece.name] if is_done else PARTIAL)
-        write_tables(folder, pieces, settings_now)
+        rows = write_tables(folder, pieces, settings_now)
     if failed:
         raise FlowError(f"{len(failed)} runs of the study {name} failed; first: {failed[0]}")
-    rows = write_tables(folder, pieces, settings_now)
     if rows.empty:
         raise FlowError(f"{folder / 'cells'}: no cell of the study {name} has been run")
     dvc.track_text(project, folder)
