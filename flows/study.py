@@ -130,8 +130,8 @@ def run_study(
     cells = {cell.name: cell for cell in cells_of(study)}
     datasets = cell_content(project, study, next(iter(cells.values())))["run"]["datasets"]
     pieces = {one.name: one for cell in cells.values() for one in cell.pieces(datasets)}
-    wanted = list(cells if only is None else only)
-    if unknown := [one for one in wanted if one not in cells | pieces]:
+    known, wanted = cells | pieces, list(cells if only is None else only)
+    if unknown := [one for one in wanted if one not in known]:
         raise FlowError(
             f"the study {name} has no cell {unknown[0]!r}; cells: {', '.join(cells)}, and each of "
             f"them with -DATASET: {', '.join(datasets)}"
@@ -141,9 +141,9 @@ def run_study(
         return settings_of(project, cell_content(project, study, pieces[piece]))
 
     failed: list[str] = []
-    rows = write_tables(folder, pieces, settings_now)
+    rows = pd.DataFrame() if wanted else write_tables(folder, pieces, settings_now)
     for one in wanted:
-        cell = (cells | pieces)[one]
+        cell = known[one]
         marks = {piece.name: settings_now(piece.name) for piece in cell.pieces(datasets)}
         content = cell_content(project, study, cell)
         root = renew_workspace(project, f"study-{name}/{one}", content)

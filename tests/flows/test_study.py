@@ -129,7 +129,7 @@ def test_a_failed_cell_is_named_and_the_others_are_kept(project: Workspace) -> N
     assert not (project.root / FOLDER / "two" / "stability.csv").exists()  # one seed left
 
 
-def test_cells_may_be_run_apart(project: Workspace, tmp_path: Path) -> None:
+def test_cells_may_be_run_apart(project: Workspace) -> None:
     folder = project.root / FOLDER / "two"
     run_study(project.root, "two", reproduce, ["h8-s0-k25", "h8-s0-k50"])
     first = {path.name: path.read_bytes() for path in (folder / "cells").iterdir()}
