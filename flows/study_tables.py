@@ -12,14 +12,23 @@ from tasks.artifacts.scoring import Scores
 from tasks.artifacts.study import Choice, PieceResult
 from tasks.figures.study import draw_study
 from tasks.figures.style import write_png
-from tasks.metrics.study import caps_of, markdown_of, share_table, task_row, task_table
+from tasks.metrics.study import (
+    caps_of,
+    common_tasks,
+    markdown_of,
+    share_table,
+    task_row,
+    task_table,
+)
 from tasks.metrics.study_stability import agreement_table, answer_table
 
 PARTIAL: Final = ""  # stands for the settings of what a cell that failed has found
 OTHERS: Final = "By other code or parameters than now, or in part: {}. To be run again.\n"
+COMMON: Final = "Only the tasks that were run with every share of the blocks:\n\n"
 STABILITY: Final = (
     "Are these the layers? The blocks that models of other training seeds and horizons keep, "
-    "against random masks, and the answers, one per comparison (each in stability.csv):\n\n"
+    "against random masks, over all datasets together (p: with the numbers of the blocks shuffled "
+    "anew in every cell), and the answers, one per comparison (each in stability.csv):\n\n"
 )
 
 
@@ -111,11 +120,15 @@ def write_study(folder: Path, pieces: Sequence[PieceResult], others: Sequence[st
     rows = pd.DataFrame([row for piece in pieces for row in piece.rows])
     caps, units = caps_of(rows), f"{rows['granularity'].iloc[0]}s"
     shares = share_table(rows, caps)
-    agreement = agreement_table([choice for piece in pieces for choice in piece.choices])
+    choices = [choice for piece in pieces for choice in piece.choices]
+    agreement = agreement_table(choices)
     write_csv(folder / "tasks.csv", rows)
     write_csv(folder / "table.csv", shares)
     parts = [OTHERS.format(", ".join(others))] if others else []
     parts.append(markdown_of(shares))
+    common = common_tasks(rows, caps)
+    if len(caps) > 1 and 0 < len(common) < len(rows):
+        parts.append(COMMON + markdown_of(share_table(common, caps)))
     parts += [
         f"At most {cap:.0%} of the {units}, means over the seeds:\n\n"
         + markdown_of(task_table(rows, cap))
@@ -125,7 +138,7 @@ def write_study(folder: Path, pieces: Sequence[PieceResult], others: Sequence[st
         (folder / "stability.csv").unlink(missing_ok=True)
     else:
         write_csv(folder / "stability.csv", agreement)
-        parts.append(STABILITY + markdown_of(answer_table(agreement)))
+        parts.append(STABILITY + markdown_of(answer_table(choices, agreement)))
     write_text(folder / "table.md", "\n".join(parts))
     write_png(folder.with_suffix(".png"), draw_study(rows, caps[0]))
     return rows

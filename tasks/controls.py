@@ -92,7 +92,12 @@ def main(argv: list[str]) -> None:
     healer = make_healer(params, args.dataset, args.model, full=full, teacher=teacher)
     option = healing_option(pruned.chosen, healing)
     shallow = scratch_model(params, args.model, start.scale, full.with_blocks(pruned.keep))
-    rivals = healer.rivals("scratch", shallow.to(device), trained.steps_run + healing.steps)
+    rivals = healer.rivals(
+        "scratch",
+        shallow.to(device),
+        trained.steps_run + healing.steps,
+        rate=healer.scratch_rate,
+    )
     healed = healer.heal(
         [HealingJob(name, mask, option) for name, mask in masks.items()],
         steps=healing.steps,

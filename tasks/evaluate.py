@@ -21,7 +21,7 @@ from torch import Tensor
 from tasks.artifacts.data import Profile
 from tasks.artifacts.evaluation import Evaluation
 from tasks.artifacts.files import write_atomically, write_csv, write_text
-from tasks.artifacts.training import PruneSummary, Timing
+from tasks.artifacts.training import PruneSummary
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, test_windows, training_windows, validation_windows
 from tasks.metrics.advice import does_selection_add, recommend
@@ -34,6 +34,7 @@ from tasks.models.base import ForecastModel
 from tasks.params import Params
 from tasks.runtime import Progress, load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections.models import PretrainedStart
+from tasks.training.fit import write_timing
 
 LINEAR_WINDOWS = 20_000
 
@@ -165,8 +166,7 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
     advice, reason = recommend(verdict.verdict, panel.valid_mse, margin=params.evaluation.margin)
     write_tables(job, panel, table)
     write_tests(job, comparisons)
-    seconds = {"all": time.perf_counter() - started}
-    Timing(seconds=seconds).write(Path("timings/evaluate", f"{job.name}.json"))
+    write_timing("evaluate", job.name, started)
     evaluation = Evaluation(
         dataset=dataset,
         model=model,
@@ -190,6 +190,7 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
         margin=params.evaluation.margin,
         p_value=verdict.p_noninferior,
         p_superior=verdict.p_superior,
+        p_inferior=verdict.p_inferior,
         difference=verdict.difference,
         interval=verdict.interval,
         block_length=verdict.block_length,

@@ -8,8 +8,9 @@ from pathlib import Path
 from tasks.artifacts.data import Profile
 from tasks.artifacts.evaluation import Evaluation, Measurement
 from tasks.artifacts.files import sha256_of, write_text
-from tasks.artifacts.training import PruneSummary, StartSummary
+from tasks.artifacts.training import ControlSummary, PruneSummary, StartSummary, TrainingSummary
 from tasks.figures.card import Facts, model_card
+from tasks.metrics.checks import fit_of
 from tasks.models.checkpoint import folder_config
 from tasks.models.publish import loader_of, publish
 from tasks.runtime import load_selected, run_stage, stage_parser
@@ -38,8 +39,10 @@ def main(argv: list[str]) -> None:
     folder, out = Path("models/pruned") / pair, Path("models/published") / pair
     loader, config = loader_of(folder), folder_config(folder)
     data = data_files(Path("data/raw") / args.dataset)
+    evaluation = Evaluation.read(Path("evaluation") / pair / "evaluation.json")
+    extra = ControlSummary.read(Path("models/controls") / pair / "full_extra/control.json")
     facts = Facts(
-        evaluation=Evaluation.read(Path("evaluation") / pair / "evaluation.json"),
+        evaluation=evaluation,
         measurement=Measurement.read(Path("measurements") / f"{pair}.json"),
         prune=PruneSummary.read(folder / "prune.json"),
         start=StartSummary.read(Path("models/start") / args.model / "start.json"),
@@ -47,7 +50,12 @@ def main(argv: list[str]) -> None:
         code=loader.lines(out.as_posix(), int(config["context"]), int(config["horizon"])),
         context=int(config["context"]),
         horizon=int(config["horizon"]),
-        is_synthetic=Profile.read(Path("data/prepared") / args.dataset / "profile.json").synthetic,
+        profile=Profile.read(Path("data/prepared") / args.dataset / "profile.json"),
+        fit=fit_of(
+            TrainingSummary.read(Path("models/full") / pair / "training.json"),
+            extra.training,
+            extra_is_better=evaluation.full_is == "full_extra",
+        ),
         data=data,
         data_version=hashlib.sha256(json.dumps(data).encode()).hexdigest(),
     )

@@ -133,6 +133,16 @@ def seed_for(seed: int, *parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF
 
 
+@contextmanager
+def drawing(device: "torch.device", seed: int) -> Iterator[None]:
+    """Inside the context torch draws what this seed says; outside nothing changes."""
+    import torch
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
 def pick_device(choice: str) -> "torch.device":
     """The device asked for; `auto` takes CUDA where there is one. Raises ParamsError.
 

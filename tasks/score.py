@@ -5,10 +5,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from tasks.artifacts.scoring import Scores, Table
 from tasks.data.series import load_series
+from tasks.errors import DataError
 from tasks.models.registry import load_in_units
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.scorers.breakdown import break_down
@@ -40,6 +42,11 @@ def main(argv: list[str]) -> None:
     source = calibration_source(data, params.windows, options.source)
     own = draw_windows(source, options.calibration_windows, options.draw, seed=seed)
     windows = source.batch(own.index)
+    if not bool(torch.isfinite(windows[:, source.context :]).any()):
+        raise DataError(
+            f"{pair}: no calibration window has a value to forecast; set scoring.source: training, "
+            "or more scoring.calibration_windows, in params.yaml"
+        )
     started = time.perf_counter()
     meter = Meter(model, options, seed=seed, max_bytes=params.runtime.state_bytes)
     evidence: dict[Kind, Evidence] = {}

@@ -18,7 +18,7 @@ from torch import Tensor
 from tasks.artifacts.files import write_csv
 from tasks.artifacts.scoring import Score
 from tasks.data.prepared import prepare_dataset
-from tasks.masks.mask import Mask, own_mask, top_mask
+from tasks.masks.mask import Mask, own_mask
 from tasks.models.base import ForecastModel
 from tasks.models.block_by_block import can_be_read_block_by_block, open_block_by_block
 from tasks.models.build import build_model
@@ -69,19 +69,8 @@ class FolderScores:
         What a score says of an encoder's block and of a decoder's cannot be compared, and a stack
         without blocks forecasts badly.
         """
-        sizes = {path: max(1, int(share * size + 1e-9)) for path, size in self.stacks.items()}
-        if len(sizes) == 1:
-            (size,) = sizes.values()
-            return {name: own_mask(score, size) for name, score in self.scores.items()}
-        keeps: dict[str, Mask] = {}
-        for name, score in self.scores.items():
-            first, keep = 0, []
-            for path, size in self.stacks.items():
-                inside = top_mask(score.values[first : first + size], sizes[path])
-                keep += [first + block for block in inside]
-                first += size
-            keeps[name] = tuple(keep)
-        return keeps
+        size = sum(max(1, int(share * depth + 1e-9)) for depth in self.stacks.values())
+        return {name: own_mask(score, size) for name, score in self.scores.items()}
 
     def frame(self) -> pd.DataFrame:
         """One row per block: block, stack and the scores."""

@@ -16,6 +16,7 @@ from tasks.masks.mask import Mask, own_mask, sizes_of
 from tasks.models.base import ForecastModel
 from tasks.models.registry import load_in_units
 from tasks.params import Params
+from tasks.pipeline.code import checksums, code_files
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.searchers.climb import Climb, Ladder, climb
 from tasks.searchers.evaluator import MaskEvaluator
@@ -84,6 +85,7 @@ def main(argv: list[str]) -> None:
         num_trials=len(all_trials),
         margin=options.margin,
         full_valid_mse=full_error,
+        full_unhealed_mse=gauge.evaluator.error(tuple(range(model.num_blocks))),
         candidates=climbed.candidates(),
         rungs=options.rungs,
         rank_correlations=[rung.tau for rung in climbed.rungs],
@@ -94,6 +96,7 @@ def main(argv: list[str]) -> None:
     ).write(out / "search.json")
     healed = time.perf_counter() - searched
     write_timing("search", pair, started, study=searched - started, rungs=healed)
+    climbed.discard_state()
 
 
 def _choice(climbed: Climb, full_error: float, margin: float) -> tuple[Mask, bool | None, str]:
@@ -108,7 +111,7 @@ def _gauge(params: Params, dataset: str, name: str, model: ForecastModel, scores
     pair, options = f"{dataset}/{name}", params.search
     sizes = sizes_of(options.shares, model.num_blocks)
     plan = Plan(
-        name=_study_name(params, Path("models/full") / pair, scores),
+        name=_study_name(params, pair, scores),
         num_blocks=model.num_blocks,
         sizes=sizes,
         proposals=[
@@ -127,9 +130,14 @@ def _gauge(params: Params, dataset: str, name: str, model: ForecastModel, scores
     return Gauge(plan, options, evaluator)
 
 
-def _study_name(params: Params, folder: Path, scores: Scores) -> str:
-    weights = [sha256_of(path) for path in sorted(folder.rglob("*.safetensors"))]
-    settings = (weights, scores, params.search, params.seed, params.windows)
+def _study_name(params: Params, pair: str, scores: Scores) -> str:
+    """A fingerprint of all that the trials come from: a study of anything else begins anew."""
+    dataset, _ = pair.split("/")
+    folders = (Path("models/full") / pair, Path("data/prepared") / dataset / "history")
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
+    hashes = [sha256_of(path) for path in files]
+    code = checksums(Path(), code_files(Path(), Path("tasks/search.py")))
+    settings = (hashes, code, scores, params.search, params.seed, params.windows)
     return fingerprint(settings, [])[:24]
 
 

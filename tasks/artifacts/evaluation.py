@@ -26,6 +26,7 @@ class DieboldMariano(Artifact):
     p_value: float  # two-sided
     p_superior: float  # of H0: pruned >= other
     p_noninferior: float  # of H0: pruned >= (1 + margin) other
+    p_inferior: float  # of H0: pruned <= (1 + margin) other
     verdict: Verdict  # before Holm, as the bootstrap's
 
 
@@ -55,6 +56,7 @@ class Evaluation(Artifact):
     margin: float
     p_value: float  # of non-inferiority
     p_superior: float
+    p_inferior: float
     difference: float  # mse_pruned / mse_full - 1
     interval: tuple[float, float]  # of `difference`, bootstrap
     block_length: int

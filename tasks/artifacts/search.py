@@ -27,6 +27,7 @@ class SearchResult(Artifact):
     num_masks: int  # different masks measured
     num_trials: int
     full_valid_mse: float  # of the better of the full model and full_extra
+    full_unhealed_mse: float  # of the full model as trained, on the windows of the search
     margin: float
     candidates: list[Candidate]
     rungs: list[int]  # healing steps of each

@@ -71,7 +71,13 @@ class StartSummary(Artifact):
     parent: ParentModel | None = None  # None: random weights, or pretrained on a mix
 
 
+WHOLE = "all"  # of `Timing.seconds`
+
+
 class Timing(Artifact):
-    """`timings/STAGE/DATASET/MODEL.json`: seconds by part of a stage; only `report` reads it."""
+    """`timings/STAGE/DATASET/MODEL.json`: seconds of a stage, "all" of it and by part.
+
+    Only `report` reads it.
+    """
 
     seconds: dict[str, float]

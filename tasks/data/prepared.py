@@ -19,6 +19,7 @@ from tasks.sections.data import Dataset, Windows
 
 MAX_VANISHED_SHARE = 0.1
 PADDING_KEPT = 8  # a corpus window shows at least so many values of its series
+Part = tuple[str, Scaler, Float32[np.ndarray, " rows"], int]  # the last: rows before the range
 HELD_OUT_EVERY, HELD_OUT_PLACE = 20, 10
 
 
@@ -58,7 +59,7 @@ def prepare_dataset(path: Path, name: str, dataset: Dataset, windows: Windows) -
     bounds = _bounds(source, dataset, where)
     check_fits(bounds, dataset.split, windows, where)
     kept = _long_enough(source, bounds, windows, where)
-    history, test = [], []
+    history, test = list[Part](), list[Part]()
     channels: list[ChannelProfile] = []
     for one in kept:
         train = rows_between(one, one.offset, bounds.train)
@@ -73,6 +74,8 @@ def prepare_dataset(path: Path, name: str, dataset: Dataset, windows: Windows) -
         history.append((one.name, scaler, scaler.scale(past), bounds.train - one.offset))
         test.append((one.name, scaler, scaler.scale(future), windows.context))
     _report_constant(channels, source, where)
+    _check_observed(history, "validation", where)
+    _check_observed(test, "test", where)
     profile = dataset_profile(name, source, bounds, channels)
     return Prepared(_joined(history), _joined(test), profile)
 
@@ -150,7 +153,16 @@ def _report_constant(channels: list[ChannelProfile], source: Source, where: str)
         source.findings.dropped.extend(constant)
 
 
-def _joined(parts: Iterable[tuple[str, Scaler, Float32[np.ndarray, " rows"], int]]) -> SeriesSet:
+def _check_observed(parts: Iterable[Part], what: str, where: str) -> None:
+    """Raises DataError where no series has a value behind its first rows."""
+    if not any(np.isfinite(values[first:]).any() for _, _, values, first in parts):
+        raise DataError(
+            f"{where}: no series has a value in the {what} range, so no error can be measured "
+            "there; move its bounds by `split` in params.yaml, or give data that have values there"
+        )
+
+
+def _joined(parts: Iterable[Part]) -> SeriesSet:
     series: list[Series] = []
     arrays = []
     start = 0

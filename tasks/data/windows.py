@@ -91,10 +91,12 @@ def _windows(
         counts.append(count)
         weights.append(weight(one) if weight and count else 0.0)
     if not sum(counts):
-        longest = max((one.length for one in data.series), default=0)
+        ranges_ = [ranges(one) for one in data.series]
+        usable = max((high - low + context + horizon - 1 for low, high in ranges_), default=0)
         raise DataError(
             f"no {what} window fits: windows.context {context} + windows.horizon {horizon} rows "
-            f"are needed, the longest series has {longest} usable rows; lower them in params.yaml"
+            f"are needed, the longest series has {max(0, usable)} for it; lower them in params.yaml"
+            f"{', or raise training.train_share' if what == 'training' else ''}"
         )
     return WindowSet(
         torch.from_numpy(data.values),
@@ -149,9 +151,10 @@ def training_windows(
 def validation_windows(
     data: SeriesSet, context: int, horizon: int, *, part: float = 1.0
 ) -> WindowSet:
-    """Windows whose targets lie in the first `part` of the validation range.
+    """The first `part` of the windows whose targets lie in the validation range.
 
-    The context may reach back into the training range.
+    Their contexts may reach back into the training range, and the targets of the last ones reach
+    up to one horizon beyond the part.
     """
 
     def bounds(one: Series) -> tuple[int, int]:

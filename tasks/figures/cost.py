@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from tasks.errors import ArtifactError
 from tasks.figures import style
 from tasks.figures.inputs import Pair
+from tasks.masks.mask import format_mask
 
 # Forecasters beyond this multiple of the median are written at the edge.
 FAR = 1.5
@@ -117,8 +118,10 @@ def draw_error_vs_cost(pair: Pair) -> Figure:
 
 
 def _draw_trials(axes: Axes, pair: Pair) -> None:
-    trials, front, full = pair.trials, pair.front.sort_values("cost"), pair.search.full_valid_mse
-    chosen = pair.prune.valid_mse_unhealed
+    trials, front = pair.trials, pair.front.sort_values("cost")
+    full = pair.search.full_unhealed_mse
+    is_chosen = trials["keep"] == format_mask(pair.prune.keep)
+    chosen = float(trials["valid_mse"][is_chosen].iloc[0])
     one_block = cost_of_size(pair)(2) - cost_of_size(pair)(1)
     aside = one_block * 0.5 * ((trials["number"] * GOLDEN) % 1 - 0.5)
     x, y = trials["cost"] + aside, trials["valid_mse"]
@@ -135,7 +138,7 @@ def _draw_trials(axes: Axes, pair: Pair) -> None:
     axes.plot(
         front["cost"], front["valid_mse"], "o-", ms=4, color=style.INK, lw=1.2, label="Pareto front"
     )
-    axes.axhline(full, color=style.FULL, lw=1.1, ls="--", label="full model")
+    axes.axhline(full, color=style.FULL, lw=1.1, ls="--", label="full model as trained")
     _star(axes, cost_of_size(pair)(len(pair.prune.keep)), chosen, label="chosen mask")
     low, high = _limits([*trials["valid_mse"], full, chosen])
     style.set_log_ticks(axes, low=low, high=high)

@@ -34,16 +34,16 @@ def stability_sentences(stability: Stability) -> list[str]:
     """Whether these are the layers, and what was not varied."""
     found = judgement_of(stability)
     if found is None:
-        return ["Whether these are the layers was not measured: fewer than two settings."]
+        return ["Whether these are the layers cannot be told: too few settings or blocks."]
     count, size, units = found.whole.count, len(stability.keep), Units(stability.granularity)
     axes = [what for axis, what in CHANGED.items() if settings_along(stability, axis)]
     told = f"over {count} settings ({', '.join(axes)}) the best {size} {units.noun}s before healing"
     whole = f"({_agreement(found.whole)})"
     rest = "" if found.rest is None else f" ({_agreement(found.rest)})"
-    settled = found.settled or [0]
+    settled = found.settled
     named = f"{units.noun}{'s' if settled[1:] else ''} {units.names(settled)}"
     if found.answer == "draw":
-        text = f"A draw: {told} agree no more than random masks do {whole}."
+        text = f"A draw: {told} do not clearly agree more than random masks do {whole}."
     elif found.answer == "other":
         text = (
             f"Not these: {told} agree more than random masks do {whole}, but the run's own "
@@ -51,8 +51,8 @@ def stability_sentences(stability: Stability) -> list[str]:
         )
     elif found.answer == "partly":
         text = (
-            f"Only {named} {'are' if found.settled[1:] else 'is'} a finding, the others are a "
-            f"draw: {told} agree {whole}, but the others no more than random masks do{rest}."
+            f"Only {named} {'are' if settled[1:] else 'is'} a finding, the others are a draw: "
+            f"{told} agree {whole}, but the others not clearly more than random masks do{rest}."
         )
     else:
         besides = f", also without {named}{rest}" if rest else ""

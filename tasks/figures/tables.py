@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tasks.artifacts.data import Profile
 from tasks.artifacts.evaluation import Errors
+from tasks.artifacts.training import WHOLE
 from tasks.figures.cost import reference_name, validation_error
 from tasks.figures.inputs import BASELINES, Pair
 from tasks.figures.numbers import (
@@ -179,9 +180,11 @@ def time_table(pair: Pair) -> Table:
     rows = []
     for stage, timing in pair.timings.items():
         parts = ", ".join(
-            f"{part} {format_seconds(seconds)}" for part, seconds in timing.seconds.items()
+            f"{part} {format_seconds(seconds)}"
+            for part, seconds in timing.seconds.items()
+            if part != WHOLE
         )
-        rows.append([stage, format_seconds(sum(timing.seconds.values())), parts])
+        rows.append([stage, format_seconds(timing.seconds[WHOLE]), parts])
     return Table(headers=["stage", "in all", "parts"], rows=rows, numeric_from=3)
 
 

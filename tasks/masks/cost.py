@@ -42,7 +42,7 @@ def costs_of(cost: Literal["share", "latency"], model: ForecastModel) -> Costs:
 
     `share` counts blocks, whatever their kind. `latency` is the median time of a forecast at batch
     64 relative to the full model's, measured here, so it differs a little between runs; where
-    blocks are of several kinds, what each kind adds is measured alone.
+    blocks are of several kinds or in several stacks, what each of them adds is measured alone.
     """
     return share_costs(model.num_blocks) if cost == "share" else _latency_costs(model)
 
@@ -53,7 +53,9 @@ def share_costs(num_blocks: int) -> Costs:
 
 
 def _latency_costs(model: ForecastModel) -> Costs:
-    kinds = model.block_kinds()
+    kinds = [
+        f"{model.stack_of(block).path} {kind}" for block, kind in enumerate(model.block_kinds())
+    ]
     context = torch.zeros(BATCH, model.config.context)
     rows: list[list[float]] = []
     for kind in dict.fromkeys(kinds):

@@ -58,6 +58,26 @@ def own_mask(score: Score, size: int) -> Mask:
     return top_mask(score.values, size) if kept is None else tuple(kept)
 
 
+def sizes_by_stack(stack_sizes: Sequence[int], size: int) -> list[int]:
+    """How many of `size` kept blocks each stack gets: as it is deep, at least one where there are.
+
+    A stack without blocks forecasts badly. What rounding leaves goes to the largest remainders.
+    """
+    least = 1 if size >= len(stack_sizes) else 0
+    quotas = [size * depth / sum(stack_sizes) for depth in stack_sizes]
+    sizes = [max(least, int(quota)) for quota in quotas]
+    while sum(sizes) != size:
+        step = 1 if sum(sizes) < size else -1
+        open_ = [
+            place
+            for place, depth in enumerate(stack_sizes)
+            if least <= sizes[place] + step <= depth
+        ]
+        place = max(open_, key=lambda place: step * (quotas[place] - sizes[place]))
+        sizes[place] += step
+    return sizes
+
+
 def first_mask(num_blocks: int, size: int) -> Mask:
     """The first blocks."""
     return tuple(range(min(size, num_blocks)))

@@ -12,8 +12,9 @@ def does_selection_add(pruned_mse: float, random_mse: Sequence[float]) -> bool:
 
     Clearly: below their mean minus one sample standard deviation; with a single random mask,
     below that one. A rule of thumb on a handful of masks and one training seed, not a test: a
-    mask drawn at random passes it about once in six times, so take "True" as a hint and "False"
-    as "selection adds nothing here".
+    mask drawn at random passes it in 21 % of cases with five random masks and in 24 % with three
+    (normal errors; mean and deviation are estimates), so take "True" as a hint and "False" as
+    "selection adds nothing here".
     """
     spread = float(np.std(random_mse, ddof=1)) if len(random_mse) > 1 else 0.0
     return pruned_mse < float(np.mean(random_mse)) - spread

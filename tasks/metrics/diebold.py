@@ -37,7 +37,8 @@ def diebold_mariano(
         p_value=min(1.0, 2 * min(p_superior, p_worse)),
         p_superior=p_superior,
         p_noninferior=p_noninferior,
-        verdict=verdict_by(p_noninferior, p_superior, is_inferior=p_inferior <= alpha, alpha=alpha),
+        p_inferior=p_inferior,
+        verdict=verdict_by(p_noninferior, p_superior, p_inferior, alpha=alpha),
     )
 
 

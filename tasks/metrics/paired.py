@@ -42,6 +42,7 @@ class Comparison:
     interval: tuple[float, float]  # of the difference, with confidence 1 - 2 alpha
     p_noninferior: float  # of H0: pruned >= (1 + margin) other
     p_superior: float  # of H0: pruned >= other
+    p_inferior: float  # of H0: pruned <= (1 + margin) other
     block_length: int
 
 
@@ -81,7 +82,7 @@ def compare(
     """The verdict on the pruned model from both models' errors by offset.
 
     Superior when p_superior <= alpha; else non-inferior when p_noninferior <= alpha; else
-    inferior when the whole interval lies above the margin; else inconclusive.
+    inferior when p_inferior <= alpha; else inconclusive.
 
     Raises:
         DataError: fewer than three offsets, or the other model has no error at all.
@@ -100,32 +101,36 @@ def compare(
     of_other, of_pruned = _mean_deviations(both, block_length, samples, generator)
     difference = float(both[1].mean() - 1)
 
-    def p_value(bound: float) -> float:
-        deviations = of_pruned - (1 + bound) * of_other
-        return float((1 + np.sum(deviations <= difference - bound)) / (1 + samples))
+    def p_values(bound: float) -> tuple[float, float]:
+        """Of H0: the difference is at least the bound, and of H0: it is at most the bound."""
+        deviations, gap = of_pruned - (1 + bound) * of_other, difference - bound
+        counts = np.sum(deviations <= gap), np.sum(deviations >= gap)
+        below, above = ((1 + count) / (1 + samples) for count in counts)
+        return float(below), float(above)
 
     deviations = of_pruned - (1 + difference) * of_other
     low, high = difference - np.quantile(deviations, [1 - alpha, alpha])
-    p_noninferior, p_superior = p_value(margin), p_value(0.0)
+    (p_noninferior, p_inferior), (p_superior, _) = p_values(margin), p_values(0.0)
     return Comparison(
-        verdict=verdict_by(p_noninferior, p_superior, is_inferior=low > margin, alpha=alpha),
+        verdict=verdict_by(p_noninferior, p_superior, p_inferior, alpha=alpha),
         difference=difference,
         interval=(float(low), float(high)),
         p_noninferior=p_noninferior,
         p_superior=p_superior,
+        p_inferior=p_inferior,
         block_length=block_length,
     )
 
 
 def verdict_by(
-    p_noninferior: float, p_superior: float, *, is_inferior: bool, alpha: float
+    p_noninferior: float, p_superior: float, p_inferior: float, *, alpha: float
 ) -> Verdict:
-    """Superior, else non-inferior when its p-value is at most alpha; else inferior or neither."""
+    """The first of superior, non-inferior and inferior whose p-value is at most alpha, or none."""
     if p_superior <= alpha:
         return "superior"
     if p_noninferior <= alpha:
         return "non-inferior"
-    return "inferior" if is_inferior else "inconclusive"
+    return "inferior" if p_inferior <= alpha else "inconclusive"
 
 
 def _mean_deviations(

@@ -203,6 +203,7 @@ def _against_full(windows: pd.DataFrame, params: Params, name: str) -> dict[str,
         "high": found.interval[1],
         "p_noninferior": found.p_noninferior,
         "p_superior": found.p_superior,
+        "p_inferior": found.p_inferior,
         "margin": params.evaluation.margin,
     }
 
@@ -233,14 +234,12 @@ def compare_windows(windows: pd.DataFrame, params: Params, name: str) -> Compari
 def corrected(parts: Sequence[Mapping[str, object]], alpha: float) -> pd.DataFrame:
     """One model's rows with a verdict each, by p-values that Holm corrects over the datasets."""
     frame = pd.DataFrame(parts)
-    adjusted = {name: holm(list(frame[name])) for name in ("p_noninferior", "p_superior")}
+    tests = ["p_noninferior", "p_superior", "p_inferior"]
+    adjusted = [holm(list(frame[name])) for name in tests]
     frame["verdict"] = [
-        verdict_by(noninferior, superior, is_inferior=low > margin, alpha=alpha)
-        for noninferior, superior, low, margin in zip(
-            *adjusted.values(), frame["low"], frame["margin"], strict=True
-        )
+        verdict_by(*p_values, alpha=alpha) for p_values in zip(*adjusted, strict=True)
     ]
-    return frame.drop(columns=["p_noninferior", "p_superior", "margin"])
+    return frame.drop(columns=[*tests, "margin"])
 
 
 def with_mean(rows: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ sizes, scores by Kendall's tau with random orders.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb, prod
 from typing import Literal
 
 import numpy as np
@@ -118,7 +119,7 @@ def mask_agreement(
         p_value = float(stats.hypergeom.sf(shared - 1, num_blocks, len(first), len(second)))
     else:
         drawn = _random_masks([len(mask) for mask in masks], num_blocks, samples, generator)
-        count = int(np.sum(_mean_jaccard(drawn) >= observed - ROUNDING))
+        count = int(np.sum(mean_jaccard(drawn) >= observed - ROUNDING))
         p_value = (1 + count) / (1 + samples)
     return Agreement(
         count=len(masks), jaccard=observed, by_chance=float(np.mean(expected)), p_value=p_value
@@ -160,9 +161,10 @@ def _random_masks(
     return found
 
 
-def _mean_jaccard(
+def mean_jaccard(
     masks: Bool[np.ndarray, "samples masks blocks"],
 ) -> Float64[np.ndarray, " samples"]:
+    """Jaccard's index, mean over all pairs of the masks of a sample; none is empty."""
     shared = np.einsum("smb,snb->smn", *[masks.astype(np.float64)] * 2)
     sizes = masks.sum(axis=2)
     union = sizes[:, :, None] + sizes[:, None, :] - shared
@@ -229,9 +231,9 @@ class Consensus:
     """Whether what several settings chose is a finding or a draw."""
 
     answer: Answer
-    settled: list[int]  # blocks in nearly every mask
+    settled: list[int]  # blocks in nearly every mask, and block 0 where it is in every one
     whole: Agreement
-    rest: Agreement | None  # without these and block 0; None where no two masks hold another
+    rest: Agreement | None  # without these; None: there are none, or no two masks hold another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,21 +253,32 @@ def consensus(
     """Are masks of several settings a finding or a draw?
 
     A finding: they agree more than random masks do (in at most 5 % of cases do those agree as
-    much), and still do without block 0, which any model keeps, and without the settled blocks.
-    Partly: only these blocks are a finding. Otherwise a draw. None: fewer than two settings.
+    much), and still do without the blocks that are settled: those in nearly every mask, and block
+    0, which most models keep, where it is in every one. Partly: only these blocks are a finding.
+    Otherwise a draw, that is not clearly more agreement than by chance. None: fewer than two
+    settings, or so few blocks that not even equal masks would be told from random ones.
     """
     whole = mask_agreement(masks, num_blocks, samples=samples, generator=generator)
-    if whole is None:
+    if whole is None or _least_p_value(masks, num_blocks) > ALPHA:
         return None
     settled = settled_blocks(masks, num_blocks, samples=samples, generator=generator)
-    aside = sorted({0, *settled})
-    rest = mask_agreement(
-        without(masks, aside), num_blocks - len(aside), samples=samples, generator=generator
-    )
+    is_settled = whole.p_value <= ALPHA or bool(settled)
+    if is_settled and all(0 in mask for mask in masks):
+        settled = sorted({0, *settled})
+    rest = None
+    if settled:
+        others, left = without(masks, settled), num_blocks - len(settled)
+        rest = mask_agreement(others, left, samples=samples, generator=generator)
     answer: Answer = "draw"
-    if whole.p_value <= ALPHA or settled:
+    if is_settled:
         answer = "finding" if rest is None or rest.p_value <= ALPHA else "partly"
     return Consensus(answer=answer, settled=settled, whole=whole, rest=rest)
+
+
+def _least_p_value(masks: Sequence[Sequence[int]], num_blocks: int) -> float:
+    """How often random masks would be as alike as masks can be: with one size, all equal."""
+    counts = sorted(comb(num_blocks, len(mask)) for mask in masks if mask)
+    return 1.0 / prod(counts[:-1])
 
 
 def judge(
@@ -285,7 +298,7 @@ def judge(
     if answer != "draw":
         is_near = chosen.p_value <= ALPHA or chosen.jaccard >= MOSTLY - ROUNDING
         if answer == "partly":
-            is_near = set(found.settled or [0]) <= set(stability.keep)
+            is_near = set(found.settled) <= set(stability.keep)
         answer = answer if is_near else "other"
     return Judgement(**{**vars(found), "answer": answer}, chosen=chosen)
 

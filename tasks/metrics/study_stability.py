@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 
 from tasks.artifacts.study import Choice
-from tasks.metrics.stability import SAMPLES, Answer, consensus, rank_agreement
+from tasks.metrics.stability import (
+    ROUNDING,
+    SAMPLES,
+    Answer,
+    consensus,
+    mean_jaccard,
+    rank_agreement,
+)
 
 AXES: Final = {"seed": "training seed", "horizon": "horizon"}  # column: in words
 PLACE: Final = ["dataset", "model", "horizon", "seed", "share"]
@@ -32,19 +39,24 @@ def agreement_table(choices: Sequence[Choice]) -> pd.DataFrame:
     `consensus`; `tau X` is the mean Kendall tau between the orders of a score, `p X` the share of
     random orders that agree as much. The same choices in any order give the same table.
     """
-    ordered = sorted(choices, key=lambda choice: tuple(getattr(choice, name) for name in PLACE))
     rows: list[dict[str, Any]] = []
     for axis, words in AXES.items():
-        fixed = [name for name in PLACE if name != axis]
-        groups: dict[tuple[Any, ...], list[Choice]] = {}
-        for choice in ordered:
-            groups.setdefault(tuple(getattr(choice, name) for name in fixed), []).append(choice)
-        for place, group in groups.items():
+        for group in _groups(choices, axis):
             found = _agreement(group)
             if found:
-                where = dict.fromkeys(PLACE) | dict(zip(fixed, place, strict=True))
+                where = {name: getattr(group[0], name) for name in PLACE} | {axis: None}
                 rows.append({"over": words, **where, **found})
     return pd.DataFrame(rows).astype({"horizon": "Int64", "seed": "Int64"} if rows else {})
+
+
+def _groups(choices: Sequence[Choice], axis: str) -> list[list[Choice]]:
+    """The choices that differ in nothing but the axis, each group and all groups in order."""
+    ordered = sorted(choices, key=lambda choice: tuple(getattr(choice, name) for name in PLACE))
+    groups: dict[tuple[Any, ...], list[Choice]] = {}
+    for choice in ordered:
+        place = tuple(getattr(choice, name) for name in PLACE if name != axis)
+        groups.setdefault(place, []).append(choice)
+    return list(groups.values())
 
 
 def _agreement(group: Sequence[Choice]) -> dict[str, Any] | None:
@@ -70,10 +82,41 @@ def _agreement(group: Sequence[Choice]) -> dict[str, Any] | None:
     return row
 
 
-def answer_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Per axis, model and share: means over the rows of `agreement_table`, and their answers."""
+def pooled_p_value(groups: Sequence[Sequence[Choice]], axis: str) -> float:
+    """How often the masks of all groups would agree as much if blocks' numbers meant nothing.
+
+    In every cell (one value of the axis) the blocks are renumbered at random, the same way in all
+    groups, because the models of a cell may have their pretraining in common.
+    """
+    num_blocks = groups[0][0].num_blocks
+    cells = sorted({getattr(choice, axis) for group in groups for choice in group})
+    kept = [
+        np.array([[block in one.keep for block in range(num_blocks)] for one in group])
+        for group in groups
+    ]
+    places = [[cells.index(getattr(choice, axis)) for choice in group] for group in groups]
+    generator = np.random.default_rng(0)
+    numbers = generator.random((SAMPLES, len(cells), num_blocks)).argsort(axis=2)
+    numbers = np.concatenate([np.broadcast_to(np.arange(num_blocks), numbers[:1].shape), numbers])
+    means = [
+        mean_jaccard(np.take_along_axis(masks[None], numbers[:, where], axis=2))
+        for masks, where in zip(kept, places, strict=True)
+    ]
+    observed, *drawn = np.mean(means, axis=0)
+    return float((1 + np.sum(np.array(drawn) >= observed - ROUNDING)) / (1 + SAMPLES))
+
+
+def answer_table(choices: Sequence[Choice], table: pd.DataFrame) -> pd.DataFrame:
+    """Per axis, model and share: means over the rows of `agreement_table`, and their answers.
+
+    `p` is of all datasets together, see `pooled_p_value`.
+    """
     rows = []
+    axes = {words: axis for axis, words in AXES.items()}
     for place, group in table.groupby(["over", "model", "share"], sort=False):
+        over, model, share = str(place[0]), place[1], place[2]
+        own = [one for one in choices if (one.model, one.share) == (model, share) and one.keep]
+        pooled = [found for found in _groups(own, axes[over]) if len(found) > 1]
         counts = group["answer"].value_counts()
         tau = f"tau {MAIN_SCORE}"
         rows.append(
@@ -82,6 +125,7 @@ def answer_table(table: pd.DataFrame) -> pd.DataFrame:
                 "comparisons": len(group),
                 "jaccard": float(group["jaccard"].mean()),
                 "by_chance": float(group["by_chance"].mean()),
+                "p": pooled_p_value(pooled, axes[over]),
                 tau: float(group[tau].mean()) if tau in group else float("nan"),
                 **{words: int(counts.get(words, 0)) for words in WORDS.values()},
             }

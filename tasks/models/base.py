@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from jaxtyping import Float
@@ -53,6 +53,7 @@ class ForecastModel(nn.Module, ABC):
     """A forecaster of univariate windows whose blocks can be dropped."""
 
     CONFIG: ClassVar[type[ModelConfig]]
+    TRACED: ClassVar[Literal["first", "last"]] = "first"  # pass over each stack in `run_once`
     config: Any  # of the class CONFIG
     backbone: Any  # an nn.Module
     stacks: tuple[Stack, ...]
@@ -202,27 +203,31 @@ class ForecastModel(nn.Module, ABC):
         return None
 
     def run_once(self, context: Float[Tensor, "B context"]) -> None:
-        """One pass of every block over the context, whose states are traced."""
+        """Passes of every block, of which the first is over the context; it is traced."""
         self.forecast(context, self.config.horizon)
 
     @torch.no_grad()
     def trace(self, context: Float[Tensor, "B context"]) -> list[Trace]:
         """By stack, the states before and after every block of one pass over the context.
 
-        A stack without blocks is left out. Channels and patches of a batch are all tokens.
+        A stack without blocks is left out. Channels and patches of a batch are all tokens. Where
+        a forecast takes several passes, the later ones, which read forecasts, are not traced;
+        `TRACED` says which pass of `run_once` it is.
         """
         sizes = self.stack_sizes
         states: list[list[Tensor]] = [[] for _ in sizes]
 
         def enters(place: int) -> Any:
             def enter(_block: nn.Module, args: Any, kwargs: Any) -> None:
-                states[place] = [first_input(args, kwargs)]
+                if not states[place] or self.TRACED == "last":
+                    states[place] = [first_input(args, kwargs)]
 
             return enter
 
         def leaves(place: int) -> Any:
             def leave(_block: nn.Module, _args: Any, output: Any) -> None:
-                states[place].append(first_output(output))
+                if len(states[place]) <= sizes[place]:
+                    states[place].append(first_output(output))
 
             return leave
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.artifacts.scoring import OptionChange, Score
-from tasks.masks.mask import top_mask
+from tasks.masks.mask import own_mask
 from tasks.scorers.activations import Activations
 from tasks.scorers.few_layer import few_layer
 from tasks.scorers.table import join_stacks
@@ -40,7 +40,7 @@ def few_layer_changes(stacks: Sequence[Activations], options: FewLayer) -> list[
                     is_own=value == chosen,
                     agreement=rank_correlation(own.values, score.values),
                     count=score.count,
-                    keep=list(top_mask(score.values, score.count)),
+                    keep=list(own_mask(score, score.count)),
                 )
             )
     return changes

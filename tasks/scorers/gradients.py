@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tasks.errors import ParamsError
 from tasks.models.base import ForecastModel
 
 
@@ -21,11 +22,21 @@ class Gradients:
 def forecast_error(
     model: ForecastModel, windows: Float[Tensor, "batch length"]
 ) -> Float[Tensor, ""]:
-    """Mean squared error of the forecasts over the observed targets, with its graph."""
+    """Mean squared error of the forecasts over the observed targets, with its graph.
+
+    Raises ParamsError where the family forecasts so far without a graph.
+    """
     context = model.config.context
     target = windows[:, context:]
     observed = torch.isfinite(target)
-    error = model.forecast(windows[:, :context], target.shape[1]).mean - target
+    forecast = model.forecast(windows[:, :context], target.shape[1]).mean
+    if torch.is_grad_enabled() and not forecast.requires_grad:
+        raise ParamsError(
+            f"scoring.scores: taylor and gate need gradients, and {model.config.family} gives none "
+            f"for {target.shape[1]} steps, more than it forecasts at once; leave both out, or set "
+            "a shorter windows.horizon"
+        )
+    error = forecast - target
     return torch.where(observed, error, 0.0).square().sum() / observed.sum().clamp(min=1)
 
 

@@ -6,12 +6,14 @@ score needs it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
 from tasks.artifacts.scoring import Score
+from tasks.masks.mask import own_mask, sizes_by_stack
 from tasks.masks.trie import MAX_BYTES
 from tasks.models.base import ForecastModel
 from tasks.scorers.activations import Activations, collect
@@ -43,16 +45,31 @@ class Scorer:
 def join_stacks(scores: Sequence[Score]) -> Score:
     """One score over the blocks of all stacks, each scored within its own.
 
-    The masks that a method itself keeps are of one stack, so several stacks have none.
+    What it says of blocks of two stacks cannot be compared, so its masks keep of every stack the
+    number that its own count says, or else its share.
     """
     if len(scores) == 1:
         return scores[0]
-    counts = [score.count for score in scores]
+    depths = [len(score.values) for score in scores]
+    counts = [score.count for score in scores if score.count is not None]
+    count = sum(counts) if len(counts) == len(scores) else None
+    sizes = {size: sizes_by_stack(depths, size) for size in range(1, sum(depths))}
+    sizes |= {} if count is None else {count: counts}
     return Score(
         values=[value for score in scores for value in score.values],
         parameters=scores[0].parameters,
-        count=None if None in counts else sum(count for count in counts if count is not None),
+        count=count,
+        masks={size: _join_masks(scores, parts) for size, parts in sizes.items()},
     )
+
+
+def _join_masks(scores: Sequence[Score], sizes: Sequence[int]) -> list[int]:
+    firsts = accumulate((len(score.values) for score in scores), initial=0)
+    return [
+        first + block
+        for first, score, size in zip(firsts, scores, sizes, strict=False)
+        for block in own_mask(score, size)
+    ]
 
 
 def by_stack(score: Callable[[Activations, Scoring], Score]) -> Scorer:

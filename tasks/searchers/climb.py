@@ -76,7 +76,17 @@ class Climb:
     finalists: list[Mask]  # the best of each size
     full: dict[Mask, float]  # errors of the finalists, fully healed; empty where there is only one
     extra: Student  # the full model with the same extra tuning
-    precision: Literal["fp32", "bf16"]
+    runs: list[Healed]  # of the rungs and of the full healing, whose checkpoints are still there
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """That of all loops."""
+        return self.runs[-1].precision
+
+    def discard_state(self) -> None:
+        """Deletes all checkpoints, once the results are safely written."""
+        for run in self.runs:
+            run.discard_state()
 
     def candidates(self) -> list[Candidate]:
         """The candidates as the search writes them."""
@@ -127,8 +137,5 @@ def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], s
     extras = healer.rivals("full_extra", healer.full, steps)
     unsettled = finalists if len(finalists) > 1 else []
     full, healed = ladder.heal(unsettled, healer.options, steps, "full healing", rivals=extras)
-    for run in (*runs, healed):
-        run.discard_state()
-    return Climb(
-        entries, rungs, finalists, full, best_rival(extras, "full_extra"), healed.precision
-    )
+    extra = best_rival(extras, "full_extra")
+    return Climb(entries, rungs, finalists, full, extra, [*runs, healed])

@@ -1,13 +1,11 @@
 """The masks to measure, as waiting trials of one Optuna study from which processes take units.
 
 Every mask to measure has a slot, its place in the search's order. A process claims a unit (the
-slots that are measured together) by turning its first trial from waiting to running, which a
-storage lets only one process do. A claim whose process died is failed and its slot queued again,
-so every slot ends with exactly one complete trial.
+slots that are measured together) by turning its first trial, which is queued last, from waiting to
+running, which a storage lets only one process do. A claim whose process died is failed and its
+slot queued again, so every slot ends with exactly one complete trial.
 """
 
-import datetime as dt
-import os
 import socket
 import time
 import uuid
@@ -25,6 +23,7 @@ SLOT, UNIT, SOURCE, WORKER, WINDOWS = "slot", "unit", "source", "worker", "windo
 CLOSED, COSTS = "closed", "costs"
 SIGN_SECONDS = 5.0  # between a claim and the name of its process lie milliseconds
 LEASE_SECONDS = 3600.0  # a process on another machine that is silent for longer is given up
+CLOCK_SECONDS = 5.0  # by which the start of a process may seem to move when the clock is set
 
 Parameters = dict[str, float | int]
 
@@ -57,7 +56,10 @@ class StudyQueue:
         """Opens the study, which must be there. Raises KeyError."""
         self.storage = storage
         self.study_id = storage.get_study_id_from_name(name)
-        self.worker = (socket.gethostname(), os.getpid(), uuid.uuid4().hex)
+        process = psutil.Process()
+        self.worker = (socket.gethostname(), process.pid, uuid.uuid4().hex)
+        self._started = process.create_time()
+        self._unsigned: dict[int, float] = {}  # by trial, when it was first seen claimed by nobody
 
     @classmethod
     def create(cls, storage: BaseStorage, name: str) -> "StudyQueue":
@@ -106,9 +108,12 @@ class StudyQueue:
         return len(self.trials(TrialState.WAITING, TrialState.RUNNING))
 
     def add(self, slots: Iterable[Slot]) -> None:
-        """Queues the slots that are not there yet."""
+        """Queues the slots that are not there yet, of every unit the first one last.
+
+        A unit can be claimed from then on, so nobody claims one before it is whole.
+        """
         there = {int(trial.user_attrs[SLOT]) for trial in self.trials()}
-        for slot in slots:
+        for slot in sorted(slots, key=lambda slot: -slot.number):
             if slot.number not in there:
                 attrs = {SLOT: slot.number, UNIT: slot.unit, SOURCE: slot.source}
                 self._queue(slot.params, slot.distributions, attrs, slot.system_attrs)
@@ -147,27 +152,31 @@ class StudyQueue:
             self._queue(trial.params, trial.distributions, attrs, trial.system_attrs)
         return len(lost)
 
+    def sign(self, head: FrozenTrial) -> None:
+        """Says that this process is at work on the unit. Raises UpdateFinishedTrialError."""
+        signature = [*self.worker, self._started, time.time()]
+        self.storage.set_trial_user_attr(self._id(head), WORKER, signature)
+
     def _take(self, head: FrozenTrial) -> bool:
-        number = self._id(head)
         try:
-            if not self.storage.set_trial_state_values(number, TrialState.RUNNING):
+            if not self.storage.set_trial_state_values(self._id(head), TrialState.RUNNING):
                 return False
-        except UpdateFinishedTrialError:
+            self.sign(head)
+        except UpdateFinishedTrialError:  # the second time: given up before it was signed
             return False
-        self.storage.set_trial_user_attr(number, WORKER, [*self.worker, time.time()])
         return True
 
     def _is_lost(self, trial: FrozenTrial) -> bool:
         signed = trial.user_attrs.get(WORKER)
-        if signed is None:
-            started = trial.datetime_start or dt.datetime.min
-            return (dt.datetime.now() - started).total_seconds() > SIGN_SECONDS
-        host, process, _, since = signed
+        if signed is None:  # by this clock alone, as machines differ in theirs
+            seen = self._unsigned.setdefault(trial.number, time.monotonic())
+            return time.monotonic() - seen > SIGN_SECONDS
+        host, process, _, started, since = signed
         if host != self.worker[0]:
             return time.time() - float(since) > LEASE_SECONDS
         if process == self.worker[1]:
             return bool(tuple(signed[:3]) != self.worker)
-        return not is_running(int(process))
+        return not is_running(int(process), float(started))
 
     def _queue(
         self,
@@ -189,9 +198,16 @@ class StudyQueue:
         return self.storage.get_trial_id_from_study_id_trial_number(self.study_id, trial.number)
 
 
-def is_running(process: int) -> bool:
-    """Whether a process of this machine lives; one that only waits to be buried does not."""
+def is_running(process: int, started: float) -> bool:
+    """Whether a process of this machine lives; one that only waits to be buried does not.
+
+    Args:
+        process: its number, which after a restart may be that of another one.
+        started: when it started, in seconds since 1970.
+    """
     try:
-        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+        found = psutil.Process(process)
+        is_same = abs(found.create_time() - started) < CLOCK_SECONDS
+        return bool(is_same and found.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

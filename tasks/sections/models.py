@@ -44,6 +44,11 @@ class RandomStart(Section):
     kind: Literal["random"]
 
 
+def is_random(start: "Start | None") -> bool:
+    """Whether a model begins at random weights; None, where an entry names no start, is random."""
+    return start is None or isinstance(start, RandomStart)
+
+
 class PretrainedStart(Section):
     """The weights of another model entry, pretrained on a mix (`run.pretrain`)."""
 

@@ -1,9 +1,10 @@
 """Data and recipe of a training run, as the stages share them."""
 
 import copy
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tasks.artifacts.files import write_csv
-from tasks.artifacts.training import Timing, TrainingSummary
+from tasks.artifacts.training import WHOLE, Timing, TrainingSummary
 from tasks.data.series import SeriesSet, load_series
 from tasks.data.windows import WindowSet, training_windows, validation_windows
 from tasks.models.base import ForecastModel
 from tasks.params import Params
 from tasks.sections.models import Training
 from tasks.training.loop import Loop
+from tasks.training.precision import settled_precision
 from tasks.training.recipe import Recipe, Student
 from tasks.training.replay import Replayed, Windows
 
@@ -70,13 +72,16 @@ def fit(
     """
     rate, state = training.learning_rate, Path(".state") / what.replace(" ", "/")
     assert rate is not None
+    device = next(model.parameters()).device
+    sample = data.valid[: recipe.batch_size].to(device)
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, model, sample, state))
     tried: dict[str, float] = {}
     for one in training.sweep_rates:
         tried[f"{one:g}"] = _try_rate(
             one, model, training.sweep_steps, data, recipe, state / f"rate-{one:g}", what
         )
     if tried:
-        rate = float(min(tried, key=lambda name: tried[name]))
+        rate = min(training.sweep_rates, key=lambda one: tried[f"{one:g}"])
     student = Student(name="full", model=model, steps=training.steps, learning_rate=rate)
     loop = _loop(student, data, recipe, state, what)
     loop.run()
@@ -97,12 +102,17 @@ def _try_rate(
     state: Path,
     what: str,
 ) -> float:
-    """The best validation error of a copy of the model that is trained with this rate."""
+    """The best validation error of a copy of the model after some training with this rate.
+
+    That before training says nothing of the rate: a start that no rate improves would make all
+    rates equal.
+    """
     trial = Student(
         name="sweep", model=copy.deepcopy(model), steps=steps, learning_rate=rate, is_trial=True
     )
     _loop(trial, data, recipe, state, f"{what}, rate {rate:g}").run()
-    return trial.best_valid
+    errors = [row["valid_mse"] for row in trial.history if row["valid_mse"] is not None]
+    return min((error for error in errors if math.isfinite(error)), default=math.inf)
 
 
 def _loop(student: Student, data: TrainingData, recipe: Recipe, state: Path, what: str) -> Loop:
@@ -136,5 +146,5 @@ def _by_evaluation(history: list[dict[str, Any]]) -> pd.DataFrame:
 
 def write_timing(stage: str, name: str, started: float, **parts: float) -> None:
     """Seconds since `started` (time.perf_counter) and of named parts: timings/STAGE/NAME.json."""
-    seconds = {"all": time.perf_counter() - started, **parts}
+    seconds = {WHOLE: time.perf_counter() - started, **parts}
     Timing(seconds=seconds).write(Path("timings") / stage / f"{name}.json")

@@ -1,5 +1,6 @@
 """Healing: fine-tuning masks of a model after pruning, several of them on the same batches."""
 
+import copy
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from tasks.models.base import ForecastModel
 from tasks.params import Params
 from tasks.runtime import seed_for
 from tasks.sections.healing import Healing
-from tasks.sections.models import Training
+from tasks.sections.models import Training, is_random
 from tasks.training.fit import TrainingData, training_data, tuned_rate
 from tasks.training.loop import Loop
 from tasks.training.mask_student import MaskStudent
@@ -67,6 +68,7 @@ class Healer:
         recipe: shared by all students.
         healing: the section of params.yaml.
         rate: the model's own peak learning rate.
+        scratch_rate: that of a model from random weights.
         scores: one per block of `full`, for the order of iterative pruning; None: evenly.
     """
 
@@ -76,6 +78,7 @@ class Healer:
     recipe: Recipe
     healing: Healing
     rate: float
+    scratch_rate: float
     scores: Sequence[float] | None
 
     def heal(
@@ -149,14 +152,19 @@ class Healer:
         """The ways of `healing.options` that this model can be healed in."""
         return self._usable(self.healing.options, "healing.options")
 
-    def rivals(self, name: str, model: ForecastModel, steps: int) -> list[Student]:
-        """Students that learn without a teacher from the model's weights, by `healing.rivals`."""
+    def rivals(
+        self, name: str, model: ForecastModel, steps: int, *, rate: float | None = None
+    ) -> list[Student]:
+        """Students that learn without a teacher from the model's weights, by `healing.rivals`.
+
+        `rate` takes the place of the model's own learning rate. What is frozen stays frozen.
+        """
         return [
             Student(
                 name=f"{name} {option.name}",
-                model=model.with_blocks(range(model.num_blocks)),
+                model=copy.deepcopy(model),
                 steps=steps,
-                learning_rate=option.rate * self.rate,
+                learning_rate=option.rate * (rate or self.rate),
                 replay=option.replay,
             )
             for option in self._usable(self.healing.rivals, "healing.rivals")
@@ -243,8 +251,9 @@ def make_healer(
 ) -> Healer:
     """The healer of one dataset and model entry; every stage that heals gets the same batches.
 
-    Its learning rate is the one that the full model's sweep found, or the scale's; its precision is
-    picked once, on the full model.
+    Its learning rate is the one that the full model's sweep found, or the scale's. Models from
+    scratch take the swept one only where the full model began at random weights too: what suits
+    pretrained ones is too low for them. On CUDA the precision is that of the full model's training.
 
     Args:
         params: all of params.yaml.
@@ -262,8 +271,12 @@ def make_healer(
     training = params.training_of(name, scale_rate=rate)
     data = training_data(params, dataset, training)
     data = replace(data, kept=kept) if len(kept) else data
-    sample = data.valid[: training.batch_size].to(next(full.parameters()).device)
-    precision = pick_precision(training.precision, full, sample)
+    device = next(full.parameters()).device
+    is_measured = training.precision == "auto" and device.type == "cuda"
+    sample = data.valid[: training.batch_size].to(device)
+    precision = (
+        trained.precision if is_measured else pick_precision(training.precision, full, sample)
+    )
     recipe = healing_recipe(training, params.healing, seed=seed_for(params.seed, "heal", pair))
     return Healer(
         full=full,
@@ -272,6 +285,7 @@ def make_healer(
         recipe=replace(recipe, precision=precision),
         healing=params.healing,
         rate=rate,
+        scratch_rate=rate if is_random(params.models[name].start) else start.learning_rate,
         scores=scores[ORDER].values if ORDER in scores else None,
     )
 

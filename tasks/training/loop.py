@@ -1,9 +1,9 @@
 """The training loop: one model, or several students on the same batches.
 
 Students that are trained together see the same windows at the same step, so their comparison is
-paired and the teacher's forecast is computed once for all. The windows of a step depend on the
-seed and the step alone; a run that is killed and started again ends bit-identical to one that
-was not.
+paired and the teacher's forecast is computed once for all. The windows of a step and what is drawn
+at random in a pass (dropout, noise) depend on the seed and the step alone; a run that is killed
+and started again ends bit-identical to one that was not.
 """
 
 import logging
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tasks.masks.errors import evaluation_batch, mean_error, window_sums
 from tasks.models.base import ForecastModel
-from tasks.runtime import STOPPED_STATUS, Progress, seed_for, stopping_between_steps
+from tasks.runtime import STOPPED_STATUS, Progress, drawing, seed_for, stopping_between_steps
 from tasks.training.lessons import Lesson, student_loss, teach
 from tasks.training.optimizer import learning_rate_at
 from tasks.training.precision import pick_precision
@@ -84,10 +84,11 @@ class Loop:
             while any(not student.is_done for student in self.students):
                 step += 1
                 self._step(step)
-                if step % self.recipe.checkpoint_every == 0 or is_stopped():
+                stops = is_stopped()  # asked once: one that comes later waits for the next step
+                if step % self.recipe.checkpoint_every == 0 or stops:
                     save_state(self.state_folder, step, mark, self.students)
                 progress.update(step, self._text())
-                if is_stopped():
+                if stops:
                     log.info("%s: stopped at step %d; it goes on from there", self.what, step)
                     raise SystemExit(STOPPED_STATUS)
             save_state(self.state_folder, step, mark, self.students)
@@ -112,10 +113,13 @@ class Loop:
             (s.name, s.steps, s.learning_rate, s.model.config, sorted(s.frozen), s.lessons)
             for s in self.students
         ]
+        replay = [s.replay for s in self.students]
         weights = [t for s in self.students for t in s.model.state_dict().values()]
         sample = self.windows.batch(self.windows.spaced(4096))
-        mark = (self.recipe, settings, len(self.windows), self.precision, self.earlier_steps)
-        return fingerprint(mark, [sample, self.valid, *weights, *teacher])
+        size = len(self.windows)
+        mark = (self.recipe, settings, replay, size, self.precision, self.earlier_steps)
+        odds = [] if self.windows.weights is None else [self.windows.weights]
+        return fingerprint(mark, [sample, self.valid, *odds, *weights, *teacher])
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.precision == "fp32":
@@ -128,9 +132,10 @@ class Loop:
         active = [student for student in self.students if not student.is_done]
         before = {student.name: student.seconds for student in active}
         losses = dict.fromkeys(before, 0.0)
-        for _ in range(self.recipe.accumulation):
+        for part in range(self.recipe.accumulation):
             batch = self.windows.batch(self.windows.draw(self.recipe.batch_size, generator))
-            self._backward(batch.to(self.device), active, losses)
+            noise = seed_for(self.recipe.seed, "noise", number, part)
+            self._backward(batch.to(self.device), active, losses, noise)
         for student in active:
             with student.timed():
                 rate = self._update(student, step)
@@ -149,10 +154,14 @@ class Loop:
         for student in active:
             student.history[-1]["seconds"] = student.seconds - before[student.name]
 
-    def _backward(self, batch: Tensor, active: list[Student], losses: dict[str, float]) -> None:
-        lesson = self._teach(batch, [student for student in active if student.is_taught])
+    def _backward(
+        self, batch: Tensor, active: list[Student], losses: dict[str, float], noise: int
+    ) -> None:
+        """`noise` seeds every student's pass: none depends on who else is trained."""
+        with drawing(self.device, noise):
+            lesson = self._teach(batch, [student for student in active if student.is_taught])
         for student in active:
-            with student.timed():
+            with student.timed(), drawing(self.device, noise):
                 student.model.train()
                 with self._autocast():
                     loss = student_loss(student, batch, lesson, self.recipe.loss)

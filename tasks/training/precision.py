@@ -1,11 +1,13 @@
 """fp32 or bf16 autocast."""
 
 import time
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from tasks.artifacts.files import write_text
 from tasks.models.base import ForecastModel
 from tasks.models.interface import LossSpec, loss_between
 
@@ -30,6 +32,28 @@ def pick_precision(
         if step_seconds(model, batch, bf16=True) < step_seconds(model, batch, bf16=False)
         else "fp32"
     )
+
+
+def settled_precision(
+    choice: Literal["auto", "fp32", "bf16"], model: ForecastModel, batch: Tensor, state: Path
+) -> Literal["fp32", "bf16"]:
+    """`pick_precision`, measured once: what a stopped run picked its checkpoints belong to.
+
+    Args:
+        choice: as in params.yaml.
+        model: on the device.
+        batch: of windows, on the device.
+        state: the run's folder below `.state/`, which is deleted when it is done.
+    """
+    if choice != "auto":
+        return choice
+    file = state / f"precision-{batch.device.type}"
+    known: dict[str, Literal["fp32", "bf16"]] = {"fp32": "fp32", "bf16": "bf16"}
+    picked = known.get(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if picked is None:
+        picked = pick_precision(choice, model, batch)
+        write_text(file, picked)
+    return picked
 
 
 def step_seconds(model: ForecastModel, batch: Tensor, *, bf16: bool) -> float:

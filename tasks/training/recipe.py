@@ -126,11 +126,17 @@ class Student:
         self.seconds += time.perf_counter() - started
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The tensors that training changes, by name (not copied)."""
-        return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+        """The tensors that training changes, by name (not copied).
+
+        Beside parameters those are buffers such as the running means of batch normalisation.
+        """
+        parameters = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        buffers = {n: t for n, t in self.model.state_dict().items() if n not in parameters}
+        trained = {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+        return trained | buffers
 
     def take(self, state: dict[str, Tensor]) -> None:
-        """Copies tensors into the model's parameters of the same names."""
+        """Copies tensors into the model's tensors of the same names."""
         own = self.trainable_state()
         with torch.no_grad():
             for name, tensor in state.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,6 +27,10 @@ CLIP = 10.0  # deviations of the context; values beyond are cut
 
 class Windows(Protocol):
     """What a training loop draws its batches from."""
+
+    @property
+    def weights(self) -> Float64[Tensor, " series"] | None:
+        """The chance of every series, where they differ from those of its windows."""
 
     def __len__(self) -> int: ...
 
@@ -52,6 +56,11 @@ class Replayed:
 
     def __len__(self) -> int:
         return len(self.own) + len(self.kept)
+
+    @property
+    def weights(self) -> Float64[Tensor, " series"] | None:
+        """The chance of every own series, where they differ from those of its windows."""
+        return self.own.weights
 
     def draw(self, count: int, generator: torch.Generator) -> Int64[Tensor, " count"]:
         """Random windows with replacement, the dataset's own first."""

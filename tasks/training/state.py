@@ -7,6 +7,7 @@ weights says whether a checkpoint belongs to this run; if not, it is ignored.
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from tasks.artifacts.files import sha256_of, write_atomically, write_text
 from tasks.training.recipe import Student
+
+log = logging.getLogger(__name__)
 
 FIELDS = ("best_valid", "best_step", "steps_run", "stale", "is_done", "seconds", "history")
 
@@ -71,7 +74,10 @@ def load_state(folder: Path, mark: str, students: Sequence[Student]) -> int:
     try:
         data = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         path = folder / data["file"]
-        if data["fingerprint"] != mark or sha256_of(path) != data["sha256"]:
+        if data["fingerprint"] != mark:
+            log.info("%s: of other settings, data or weights; starting from the first step", folder)
+            return 0
+        if sha256_of(path) != data["sha256"]:
             return 0
         tensors = load_file(path)
     except (OSError, ValueError, KeyError, SafetensorError):

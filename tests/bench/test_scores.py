@@ -58,7 +58,8 @@ def write_search(root: Path, model: str, values: list[float], **changes: object)
     ]  # fmt: skip
     result = SearchResult(
         dataset="d", model=model, num_blocks=BLOCKS, sizes=[1, 2], exhaustive=True, num_masks=6,
-        num_trials=6, full_valid_mse=1.0, margin=0.02, candidates=candidates, rungs=[4],
+        num_trials=6, full_valid_mse=1.0, full_unhealed_mse=1.0, margin=0.02,
+        candidates=candidates, rungs=[4],
         rank_correlations=[None], rank_correlation_by_size={}, keep=[0, 1, 5], within_margin=True,
         reason="",
     )  # fmt: skip

@@ -26,7 +26,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params.write_text(params.read_text() + OPTIONS)
     SearchResult(
         dataset="toy", model="small", num_blocks=3, sizes=[2], exhaustive=True, num_masks=3,
-        num_trials=3, full_valid_mse=0.5, margin=0.02, candidates=[], rungs=[],
+        num_trials=3, full_valid_mse=0.5, full_unhealed_mse=0.5, margin=0.02, candidates=[],
+        rungs=[],
         rank_correlations=[], rank_correlation_by_size={}, keep=[0, 2], within_margin=True,
         reason="",
     ).write(tmp_path / "search/toy/small/search.json")  # fmt: skip

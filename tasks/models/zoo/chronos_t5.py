@@ -43,6 +43,7 @@ class ChronosT5(ZooModel):
     along that path too, one token per step, where sampling would show single tokens.
     """
 
+    TRACED = "last"  # the one in which the decoder reads the whole path
     stacks: tuple[Stack, ...] = (ENCODER, replace(DECODER, also=("decoder_layers",)))
 
     @classmethod
@@ -209,5 +210,5 @@ class ChronosT5(ZooModel):
         return path
 
     def run_once(self, context: Float[Tensor, "B context"]) -> None:
-        """One pass of every block over the context, whose states are traced."""
+        """One pass of the encoder over the context, and of the decoder over the expected path."""
         self.expected_path(context, min(self.config.horizon, self._library.prediction_length))

@@ -283,3 +283,13 @@ def test_benchmark_files_split_as_published(
     np.testing.assert_allclose(
         prepared.history.values.reshape(channels, -1).T, scaled, rtol=1e-5, atol=1e-5
     )
+
+
+@pytest.mark.parametrize(("first", "last", "what"), [(350, 400, "validation"), (400, 500, "test")])
+def test_a_range_without_any_value_is_refused(tmp_path, first, last, what):
+    frame = counting_frame(500)
+    frame.loc[first : last - 1, ["c0", "c1"]] = np.nan
+    with pytest.raises(DataError, match=f"no series has a value in the {what} range"):
+        prepare(tmp_path, frame)
+    frame.loc[last - 1, "c1"] = 1.0
+    assert prepare(tmp_path, frame).test is not None

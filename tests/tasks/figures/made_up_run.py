@@ -88,7 +88,7 @@ def write_pair(root: Path, dataset: str, model: str) -> None:
         )
         made.write(root / "models/controls" / name / control / "control.json")
     write_evaluation(root / "evaluation" / name, evaluation, chance)
-    timing = Timing(seconds={"training": 71.3, "validation": 8.4})
+    timing = Timing(seconds={"all": 83.0, "training": 71.3, "validation": 8.4})
     timing.write(root / f"timings/train/{name}.json")
 
 
@@ -149,11 +149,13 @@ def made_up_evaluation(dataset: str, model: str) -> Evaluation:
         full_untuned=made.pop("full_untuned"), zero_shot=None, pruned=made.pop("pruned"),
         controls=made, verdict="non-inferior" if is_close else "superior", margin=0.02,
         p_value=0.034 if is_close else 0.001, p_superior=0.4 if is_close else 0.012,
+        p_inferior=0.97,
         difference=difference, interval=(difference - 0.008, difference + 0.007),
         block_length=120,
         diebold_mariano=DieboldMariano(
             statistic=1.1 if is_close else -2.3, p_value=0.28 if is_close else 0.02,
             p_superior=0.86 if is_close else 0.01, p_noninferior=0.03 if is_close else 0.001,
+            p_inferior=0.97,
             verdict="non-inferior" if is_close else "superior",
         ),
         selection_adds=not is_close, valid_mse={**valid, "full": full * 0.92},
@@ -216,8 +218,9 @@ def write_search(folder: Path, dataset: str, model: str, chance: np.random.Gener
     ]  # fmt: skip
     result = SearchResult(
         dataset=dataset, model=model, num_blocks=BLOCKS, sizes=[2, 3, 4], exhaustive=False,
-        num_masks=118, num_trials=len(trials), full_valid_mse=full, margin=0.02,
-        candidates=candidates, rungs=[60, 150], rank_correlations=[0.31, 0.6],
+        num_masks=118, num_trials=len(trials), full_valid_mse=full,
+        full_unhealed_mse=full, margin=0.02, candidates=candidates, rungs=[60, 150],
+        rank_correlations=[0.31, 0.6],
         rank_correlation_by_size={"2": 0.33, "3": None, "4": -0.33}, keep=KEEP, within_margin=True,
         reason="the smallest mask within 2 % of the full model's validation error",
     )  # fmt: skip

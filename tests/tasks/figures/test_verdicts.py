@@ -9,6 +9,7 @@ from tests.tasks.figures.made_up_run import made_up_evaluation
 def evaluation(verdict: Verdict, *, p_value: float, p_superior: float) -> Evaluation:
     made = made_up_evaluation("demo", "tsfm-pico")
     changed = {"verdict": verdict, "p_value": p_value, "p_superior": p_superior}
+    changed |= {"p_inferior": 1 - p_value}
     return made.model_copy(update=changed)
 
 
@@ -32,6 +33,18 @@ def test_a_verdict_falls_step_by_step_when_its_adjusted_p_exceeds_alpha(
     assert [made.verdict for made in corrected] == [expected] * 2
     assert corrected[0].p_value == pytest.approx(min(1, 2 * p_value))
     assert corrected[0].is_downgraded == (verdict != expected)
+
+
+@pytest.mark.parametrize(("p_inferior", "left"), [(0.02, "inferior"), (0.03, "inconclusive")])
+def test_inferior_is_corrected_too(p_inferior: float, left: Verdict) -> None:
+    made = evaluation("inferior", p_value=0.99, p_superior=0.99)
+    diebold = made.diebold_mariano.model_copy(
+        update={"verdict": "inferior", "p_inferior": p_inferior}
+    )
+    changed = {"p_inferior": p_inferior, "diebold_mariano": diebold}
+    both = [made.model_copy(update=changed)] * 2
+    for found in correct_verdicts(both, alpha=0.05, adjust=holm):
+        assert (found.verdict, found.diebold_mariano.verdict) == (left, left)
 
 
 def test_one_dataset_needs_no_correction() -> None:

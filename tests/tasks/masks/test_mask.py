@@ -17,6 +17,7 @@ from tasks.masks.mask import (
     last_mask,
     parse_mask,
     random_masks,
+    sizes_by_stack,
     sizes_of,
     top_mask,
 )
@@ -94,3 +95,28 @@ def test_each_kind_of_sublayer_has_a_latency_of_its_own():
     assert costs.of((0, 4), made_up) == pytest.approx(0.3)
     assert costs.of((1, 4), made_up) == pytest.approx(0.4)
     assert costs.of((1, 3, 5), made_up) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("depths", "size", "expected"),
+    [
+        ([12, 12], 6, [3, 3]),
+        ([3, 2], 2, [1, 1]),
+        ([6, 2], 3, [2, 1]),
+        ([10, 1], 4, [3, 1]),
+        ([3, 2], 1, [1, 0]),
+        ([4, 4, 4], 12, [4, 4, 4]),
+        ([12], 5, [5]),
+    ],
+)
+def test_kept_blocks_are_shared_out_over_the_stacks(depths, size, expected):
+    assert sizes_by_stack(depths, size) == expected
+
+
+@given(st.lists(st.integers(1, 24), min_size=1, max_size=4), st.data())
+def test_every_share_adds_up_and_fits(depths, data):
+    size = data.draw(st.integers(1, sum(depths)))
+    sizes = sizes_by_stack(depths, size)
+    assert sum(sizes) == size
+    assert all(0 <= own <= depth for own, depth in zip(sizes, depths, strict=True))
+    assert min(sizes) > 0 or size < len(depths)

@@ -98,20 +98,29 @@ def test_a_model_is_non_inferior_to_itself_and_not_superior() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_noninferior", "p_superior", "is_inferior", "expected"),
+    ("p_noninferior", "p_superior", "p_inferior", "expected"),
     [
-        (0.01, 0.05, False, "superior"),
-        (0.05, 0.06, False, "non-inferior"),
-        (0.06, 0.9, False, "inconclusive"),
-        (0.96, 0.99, True, "inferior"),
-        (0.04, 0.99, True, "non-inferior"),
+        (0.01, 0.05, 0.99, "superior"),
+        (0.05, 0.06, 0.95, "non-inferior"),
+        (0.06, 0.9, 0.94, "inconclusive"),
+        (0.95, 0.99, 0.05, "inferior"),
+        (0.94, 0.99, 0.06, "inconclusive"),
     ],
 )
 def test_ladder_of_verdicts(
-    p_noninferior: float, p_superior: float, is_inferior: bool, expected: str
+    p_noninferior: float, p_superior: float, p_inferior: float, expected: str
 ) -> None:
-    found = verdict_by(p_noninferior, p_superior, is_inferior=is_inferior, alpha=ALPHA)
-    assert found == expected
+    assert verdict_by(p_noninferior, p_superior, p_inferior, alpha=ALPHA) == expected
+
+
+def test_p_value_of_inferiority_is_that_of_non_inferiority_turned_round() -> None:
+    other, pruned = 1 + np.random.default_rng(9).random((2, 200))
+    worse, better = judge(other, 1.3 * pruned), judge(other, 0.7 * pruned)
+    assert (worse.verdict, better.verdict) == ("inferior", "superior")
+    assert worse.p_inferior <= ALPHA < worse.p_noninferior
+    assert better.p_noninferior <= ALPHA < better.p_inferior
+    same = judge(other, pruned)
+    assert same.p_noninferior + same.p_inferior == pytest.approx(1, abs=0.01)
 
 
 @given(scale=st.sampled_from([2.0**-20, 0.5, 1.0, 2.0**20]), seed=st.integers(0, 100))

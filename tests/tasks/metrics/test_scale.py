@@ -45,7 +45,7 @@ def part(dataset: str, **changes: object) -> dict[str, object]:
     facts = {"dataset": dataset, "model": "m", "parameters": 85_000_000, "blocks": 28, "kept": 8,
              "keep": "0 1", "rate": 1e-4, "steps": 9, "precision": "bf16", "full": 1.0}  # fmt: skip
     tests = {"difference": 0.0, "low": -0.1, "high": 0.1, "margin": 0.02}
-    p_values = {"p_noninferior": 0.04, "p_superior": 0.5}
+    p_values = {"p_noninferior": 0.04, "p_superior": 0.5, "p_inferior": 0.96}
     return facts | dict.fromkeys(names, 1.0) | tests | p_values | changes
 
 
@@ -60,7 +60,7 @@ def test_errors_are_means_over_the_observed_points() -> None:
 def test_verdicts_are_corrected_over_the_datasets() -> None:
     alone = corrected([part("a")], alpha=0.05)
     assert list(alone["verdict"]) == ["non-inferior"]
-    rows = corrected([part("a"), part("b"), part("c", low=0.03)], alpha=0.05)
+    rows = corrected([part("a"), part("b"), part("c", p_inferior=0.01)], alpha=0.05)
     assert list(rows["verdict"]) == ["inconclusive", "inconclusive", "inferior"]
 
 

@@ -177,12 +177,24 @@ def test_a_choice_that_lacks_the_settled_block_is_another() -> None:
         ([[0, 1, 2], [0, 2, 3], [0, 4, 7], [0, 5, 8], [0, 3, 10], [0, 6, 11]], "partly"),
         ([[0, 1, 5], [0, 1, 6], [0, 1, 5], [0, 1, 5], [1, 5, 8], [0, 1, 5]], "finding"),
         ([[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]], "draw"),
+        ([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 7]], "finding"),  # block 0 is in none
+        ([[1, 2, 3], [2, 5, 7], [1, 5, 10], [1, 2, 7], [2, 3, 9]], "finding"),
+        ([[0, 1, 2], [0, 1, 3], [0, 2, 5]], "partly"),
         ([[0, 1, 2]], None),
     ],
 )
 def test_answers(masks: list[list[int]], expected: str | None) -> None:
     found = judge(stability(masks), samples=SAMPLES, generator=generator())
     assert (found.answer if found else None) == expected
+
+
+def test_what_not_even_equal_masks_could_show_is_not_called_a_draw() -> None:
+    made = stability([[0, 1], [0, 1]]).model_copy(update={"num_blocks": 6})
+    assert judge(made, samples=SAMPLES, generator=generator()) is None  # 1 of 15 pairs is equal
+    three = stability([[0, 1], [0, 1], [0, 1]]).model_copy(update={"num_blocks": 6})
+    found = judge(three, samples=SAMPLES, generator=generator())
+    assert found is not None
+    assert found.answer == "finding"
 
 
 def test_a_setting_holds_a_mask_of_the_same_size_for_every_score() -> None:

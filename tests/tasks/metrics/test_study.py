@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from tasks.metrics.study import best_within, caps_of, markdown_of, share_table, task_table
+from tasks.metrics.study import (
+    best_within,
+    caps_of,
+    common_tasks,
+    markdown_of,
+    share_table,
+    task_table,
+)
 
 
 def row(dataset: str, share: float, kept: int, **changes: object) -> dict[str, object]:
@@ -63,10 +70,34 @@ def test_task_table_has_means_over_seeds() -> None:
     assert "| +2.0 % | +1.0 % | +3.0 % |" in markdown_of(table)
 
 
+def test_what_one_seed_alone_has_shows_no_spread() -> None:
+    more = ROWS[ROWS["dataset"] == "a"].assign(seed=1)
+    table = task_table(pd.concat([ROWS, more]), 0.3)
+    assert list(table["seeds"]) == [2, 1]
+    assert table["least"].notna().tolist() == [True, False]
+
+
+def test_horizons_are_counted_apart_and_tasks_of_every_size_can_be_compared() -> None:
+    far = row("a", 0.25, 3, horizon=336, difference=0.5)
+    rows = pd.concat([ROWS, pd.DataFrame([far, row("c", 0.25, 3)])])
+    table = share_table(rows)
+    assert list(zip(table["cap"], table["horizon"], table["tasks"], strict=True)) == [
+        (0.3, 96, 3), (0.3, 336, 1), (0.5, 96, 2),
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(common_tasks(rows, (0.3, 0.5)), ROWS)
+
+
+def test_a_control_that_is_the_same_model_is_no_contest() -> None:
+    rows = ROWS.assign(first=[1.01, 0.9, 1.1, 1.3], scratch=ROWS["pruned"])
+    (small,) = share_table(rows, (0.3,)).to_dict("records")
+    assert small["beats_first"] == 0  # of the one task in which the masks differ
+    assert pd.isna(small["beats_scratch"])
+
+
 def test_one_seed_has_no_spread() -> None:
     assert "least" not in task_table(ROWS, 0.3)
 
 
 def test_markdown_shows_percent_where_it_is_a_share() -> None:
     text = markdown_of(share_table(ROWS, (0.3,)))
-    assert "| 30 % | 2 | 25 % | +10.5 % | +10.5 % | 50 % | 0 % |" in text
+    assert "| 30 % | 96 | 1 | 2 | 25 % | +10.5 % | +10.5 % | 50 % | 0 % |" in text

@@ -10,7 +10,7 @@ from scipy import stats
 from tasks.artifacts.study import Choice
 from tasks.metrics.stability import expected_jaccard
 from tasks.metrics.study import markdown_of
-from tasks.metrics.study_stability import agreement_table, answer_table
+from tasks.metrics.study_stability import agreement_table, answer_table, pooled_p_value
 
 BLOCKS = 12
 FALLING = [1.0 / (1 + block) for block in range(BLOCKS)]
@@ -31,6 +31,10 @@ def one_row(choices: list[Choice]) -> dict[str, object]:
     return row
 
 
+def answers(choices: list[Choice]) -> pd.DataFrame:
+    return answer_table(choices, agreement_table(choices))
+
+
 @pytest.mark.parametrize(
     ("masks", "answer", "settled"),
     [
@@ -38,6 +42,7 @@ def one_row(choices: list[Choice]) -> dict[str, object]:
         ([[2, 7, 9]] * 2, "finding", ""),  # random masks share a block too often for a settled one
         ([[0, 5, other] for other in (1, 2, 3, 4, 6)], "finding for some blocks", "0 5"),
         ([[0, 1, 2], [3, 4, 5], [6, 7, 8]], "draw", ""),
+        ([[0, 1, 2], [0, 1, 3], [0, 2, 5]], "finding for some blocks", "0"),
     ],
 )
 def test_answers_over_seeds(masks: list[list[int]], answer: str, settled: str) -> None:
@@ -95,16 +100,53 @@ def test_answers_are_counted_per_model_and_size() -> None:
         *seeds([[0, 1, 5]] * 3),
         *(choice(mask, seed=seed, dataset="e") for seed, mask in enumerate([[0, 1], [2, 3]])),
     ]
-    (row,) = answer_table(agreement_table(cells)).to_dict("records")
+    (row,) = answers(cells).to_dict("records")
     assert (row["comparisons"], row["finding"], row["draw"]) == (2, 1, 1)
     assert row["finding for some blocks"] == 0
     assert row["jaccard"] == pytest.approx(0.5)
     assert row["tau removal_loss"] == pytest.approx(1)
-    text = markdown_of(answer_table(agreement_table(cells)))
+    text = markdown_of(answers(cells))
     assert "| training seed | m | 25 % | 2 | 0.500 |" in text
 
 
 def test_cells_without_a_score_have_no_tau() -> None:
     cells = [choice([0, 1, 2], seed=seed, scores={}) for seed in (0, 1)]
-    (row,) = answer_table(agreement_table(cells)).to_dict("records")
+    (row,) = answers(cells).to_dict("records")
     assert np.isnan(row["tau removal_loss"])
+
+
+def test_datasets_together_tell_more_than_each_alone() -> None:
+    pairs = [([0, 1, 2], [0, 1, 3]), ([4, 5, 6], [4, 5, 7]), ([1, 2, 8], [1, 2, 9])]
+    cells = [
+        choice(mask, seed=seed, dataset=f"d{number}")
+        for number, pair in enumerate(pairs)
+        for seed, mask in enumerate(pair)
+    ]
+    (row,) = answers(cells).to_dict("records")
+    assert row["draw"] == 3  # two of three blocks in common, 0.13 each
+    assert row["p"] < 0.03
+
+
+def test_what_the_datasets_of_a_cell_have_in_common_counts_once() -> None:
+    shared = {0: [0, 1, 2], 1: [0, 1, 3]}  # all models of a seed keep the same blocks
+    cells = [
+        choice(mask, seed=seed, dataset=f"d{number}")
+        for number in range(6)
+        for seed, mask in shared.items()
+    ]
+    (row,) = answers(cells).to_dict("records")
+    assert row["p"] == pytest.approx(28 / 220, abs=0.03)  # as of one dataset alone
+
+
+def test_cells_that_agree_by_chance_are_seldom_called_more() -> None:
+    chance = np.random.default_rng(4)
+
+    def drawn() -> float:
+        cells = [
+            choice(sorted(chance.choice(BLOCKS, 3, replace=False).tolist()), seed=seed, dataset=one)
+            for one in "abc"
+            for seed in range(3)
+        ]
+        return pooled_p_value([cells[place : place + 3] for place in (0, 3, 6)], "seed")
+
+    assert np.mean([drawn() <= 0.05 for _ in range(60)]) <= 0.12

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.masks.mask import own_mask
 from tasks.models.interface import Trace
 from tasks.scorers.activations import (
     Activations,
@@ -147,4 +148,7 @@ def test_scores_of_two_stacks_are_those_of_each(contexts):
         own = score_all(names, {"activations": alone}, options)
         for name in names:
             assert joint[name].values[first:last] == own[name].values
-            assert not joint[name].masks
+            for size, mask in joint[name].masks.items():
+                inside = [block - first for block in mask if first <= block < last]
+                assert inside == list(own_mask(own[name], len(inside)))
+                assert inside or size < 2  # of every stack one block, as soon as there are two

@@ -4,7 +4,10 @@ import contextlib
 import copy
 
 import pytest
+import torch
 
+from tasks.errors import ParamsError
+from tasks.scorers.gates import learn_gates
 from tasks.scorers.gradients import (
     Gradients,
     forecast_error,
@@ -12,6 +15,7 @@ from tasks.scorers.gradients import (
     requiring_gradients,
 )
 from tasks.scorers.taylor import taylor
+from tasks.sections.scoring import Gate
 from tasks.training.loop import validation_mse
 from tests.tiny import tiny_model, tiny_windows
 
@@ -61,3 +65,15 @@ def test_frozen_weights_are_frozen_again_after_an_error():
 
 def test_taylor_adds_the_parts_of_a_block():
     assert taylor(Gradients([{"attn": 1.0, "mlp": 2.5}, {"attn": 0.5}])).values == [3.5, 0.5]
+
+
+def test_a_family_that_gives_no_gradients_so_far_is_refused(monkeypatch):
+    model = tiny_model()
+    forecast = model.forecast
+    monkeypatch.setattr(model, "forecast", torch.no_grad()(forecast))
+    for measure in (
+        lambda: measure_gradients(model, tiny_windows(4), 4),
+        lambda: learn_gates(model, tiny_windows(4), 4, Gate(steps=2), seed=0),
+    ):
+        with pytest.raises(ParamsError, match=r"taylor and gate need gradients, and tsfm gives"):
+            measure()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
@@ -36,13 +37,16 @@ def queue(storage) -> StudyQueue:
     return queue
 
 
-def sign(queue: StudyQueue, *, host: str, process: int, age: float = 0.0) -> None:
+def sign(
+    queue: StudyQueue, *, host: str, process: int, age: float = 0.0, younger: float = 0.0
+) -> None:
     """Claims the first unit as another process."""
     queue.worker = (host, process, "other")
     unit = queue.claim()
     number = queue._id(unit[0])
+    started = psutil.Process(process).create_time() if psutil.pid_exists(process) else 0.0
     queue.storage.set_trial_user_attr(
-        number, module.WORKER, [host, process, "other", time.time() - age]
+        number, module.WORKER, [host, process, "other", started - younger, time.time() - age]
     )
 
 
@@ -83,6 +87,7 @@ def test_results_are_written_once(queue):
         ({"process": "dead"}, 1),
         ({"process": "own"}, 1),  # of an earlier search in this process
         ({"process": "parent"}, 0),
+        ({"process": "parent", "younger": 60.0}, 1),  # its number is that of another one now
         ({"host": "elsewhere", "process": 1}, 0),
         ({"host": "elsewhere", "process": 1, "age": 2 * module.LEASE_SECONDS}, 1),
     ],
@@ -105,6 +110,40 @@ def test_an_unsigned_claim_is_given_up_after_a_while(queue, storage, monkeypatch
     assert queue.release_lost() == 1
 
 
+def test_a_unit_is_claimed_only_when_all_its_slots_are_queued(storage):
+    leader = StudyQueue.create(storage, "study")
+    other, claimed = StudyQueue(storage, "study"), []
+
+    def slots():
+        for number in range(6):
+            claimed.append(other.claim())  # before each slot is there
+            yield slot(number, number - number % 3)
+
+    queued = leader._queue
+
+    def queue_and_claim(*arguments):
+        queued(*arguments)
+        claimed.append(other.claim())
+
+    leader._queue = queue_and_claim
+    leader.add(slots())
+    assert [numbers(unit) for unit in claimed if unit] == [[3, 4, 5], [0, 1, 2]]
+
+
+def test_a_claim_that_is_given_up_before_it_is_signed_is_no_claim(queue, storage, monkeypatch):
+    leader, signed = StudyQueue(storage, "study"), queue.sign
+    monkeypatch.setattr(module, "SIGN_SECONDS", -1.0)
+
+    def given_up_first(head):
+        assert leader.release_lost() == 1
+        signed(head)
+
+    monkeypatch.setattr(queue, "sign", given_up_first)
+    assert queue.claim() is None
+    monkeypatch.undo()
+    assert numbers(queue.claim()) == [0, 1]
+
+
 def test_what_was_given_up_cannot_be_written_any_more(queue, storage):
     unit = queue.claim()
     leader = StudyQueue(storage, "study")
@@ -119,6 +158,8 @@ def test_a_zombie_does_not_run():
     process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     process.stdout.read()
     time.sleep(0.05)
-    assert not is_running(process.pid)
+    assert not is_running(process.pid, psutil.Process(process.pid).create_time())
     process.wait()
-    assert is_running(os.getpid())
+    own = psutil.Process().create_time()
+    assert is_running(os.getpid(), own)
+    assert not is_running(os.getpid(), own - 60)

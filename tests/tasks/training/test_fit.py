@@ -39,3 +39,15 @@ def test_sweep_takes_the_rate_with_the_lowest_validation_error(tmp_path, monkeyp
     assert summary.sweep["0.01"] == summary.valid_mse  # the same steps from the same weights
     loop.discard_state()
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_start_that_no_rate_improves_does_not_make_all_rates_equal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = tiny_model()
+    trained = Training(steps=200, learning_rate=1e-2)
+    fit(known, trained, tiny_data(), tiny_recipe(), what="train known")
+    rates = [10.0, 0.3, 1e-2]  # all of them too high for it by now, the first most
+    training = Training(steps=1, learning_rate=1e-3, sweep_rates=rates, sweep_steps=8)
+    summary, _ = fit(known, training, tiny_data(), tiny_recipe(), what="train again")
+    assert len(set(summary.sweep.values())) == 3
+    assert summary.learning_rate == min(rates, key=lambda one: summary.sweep[f"{one:g}"]) == 1e-2

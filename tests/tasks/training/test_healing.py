@@ -37,6 +37,7 @@ def healer(backbone: str = "gpt2", **changes: object) -> Healer:
         recipe=tiny_recipe(**changes),
         healing=HEALING,
         rate=3e-3,
+        scratch_rate=3e-3,
         scores=None,
     )
 
@@ -199,10 +200,10 @@ def test_every_option_gets_the_same_batches_and_steps(tmp_path, monkeypatch):
     seen: dict[str, list[torch.Tensor]] = {}
     original = Loop._backward
 
-    def note(self: Loop, batch, active, losses) -> None:
+    def note(self: Loop, batch, active, *others) -> None:
         for student in active:
             seen.setdefault(student.name, []).append(batch)
-        original(self, batch, active, losses)
+        original(self, batch, active, *others)
 
     monkeypatch.setattr(Loop, "_backward", note)
     healed = heal(tmp_path, all_jobs(), healer(eval_every=100))

@@ -38,6 +38,7 @@ def healed(full: NativeModel, tmp_path_factory) -> Healed:
         recipe=tiny_recipe(),
         healing=HEALING,
         rate=3e-3,
+        scratch_rate=3e-3,
         scores=None,
     )
     return healer.heal(JOBS, steps=12, state_folder=tmp_path_factory.mktemp("heal"), what="tiny")

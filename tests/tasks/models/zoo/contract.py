@@ -53,6 +53,8 @@ def homogeneous_lists(module: nn.Module) -> list[tuple[str, nn.ModuleList]]:
 class Contract(ABC):
     """The laws. A family's class says how to build it and how its own library reads it."""
 
+    longest = 5  # horizon of a config that the family forecasts, times its own
+
     @abstractmethod
     def build(self) -> ZooModel:
         """A tiny model of several blocks with CONTEXT and HORIZON, random weights, eval mode."""
@@ -257,7 +259,23 @@ class Contract(ABC):
         assert [len(one.hidden) for one in traces] == [size + 1 for size in model.stack_sizes]
         for one in traces:
             assert one.hidden.ndim == 4  # states, batch, tokens, width
+            assert one.hidden.shape[1] == len(context)
             assert not torch.equal(one.hidden[0], one.hidden[-1])
+
+    def test_of_a_forecast_in_several_passes_the_first_is_traced(self, model, context):
+        before = model.config
+        try:
+            traces = []
+            for horizon in (HORIZON, self.longest * HORIZON):
+                model.config = before.model_copy(update={"horizon": horizon})
+                torch.manual_seed(0)
+                traces.append(model.trace(context))
+        finally:
+            model.config = before
+        for near, far in zip(*traces, strict=True):
+            assert near.hidden.shape[:2] == far.hidden.shape[:2]
+            if near.hidden.shape == far.hidden.shape:
+                torch.testing.assert_close(near.hidden[0], far.hidden[0])
 
     def test_parameter_counts_add_up(self, model):
         counts = model.parameter_counts()
