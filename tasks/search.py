@@ -109,6 +109,8 @@ def _choice(climbed: Climb, full_error: float, margin: float) -> tuple[Mask, boo
 
 def _gauge(params: Params, dataset: str, name: str, model: ForecastModel, scores: Scores) -> Gauge:
     pair, options = f"{dataset}/{name}", params.search
+    if model.DRAWS_BY_PLACE:  # a race measures masks on other batches: they would not be paired
+        options = options.model_copy(update={"racing": False})
     sizes = sizes_of(options.shares, model.num_blocks)
     plan = Plan(
         name=_study_name(params, pair, scores),

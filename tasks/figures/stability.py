@@ -9,18 +9,8 @@ from tasks.figures.numbers import format_p_value
 from tasks.figures.summary import judgement_of
 from tasks.figures.tables import Table
 from tasks.figures.units import Units
-from tasks.metrics.stability import (
-    SAMPLES,
-    SEARCH,
-    Agreement,
-    Axis,
-    Setting,
-    Stability,
-    mask_agreement,
-    rank_agreement,
-    settings_along,
-    without,
-)
+from tasks.metrics.agreement import SAMPLES, Agreement, mask_agreement, rank_agreement
+from tasks.metrics.stability import SEARCH, Axis, Setting, Stability, settings_along, without
 
 CHANGED: dict[Axis, str] = {
     "calibration": "calibration windows",

@@ -11,8 +11,9 @@ from tasks.artifacts.files import Artifact
 from tasks.errors import ArtifactError
 from tasks.figures.inputs import Pair
 from tasks.figures.verdicts import CorrectedVerdict
+from tasks.metrics.agreement import SAMPLES
 from tasks.metrics.checks import Fit, fit_of, stationarity_of
-from tasks.metrics.stability import SAMPLES, Answer, Judgement, Stability, judge
+from tasks.metrics.stability import Answer, Judgement, Stability, judge
 from tasks.sections.search import Granularity
 
 _KEY = re.compile(r"^threads=(\d+),batch=(\d+)$")

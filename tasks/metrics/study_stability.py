@@ -11,14 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tasks.artifacts.study import Choice
-from tasks.metrics.stability import (
-    ROUNDING,
-    SAMPLES,
-    Answer,
-    consensus,
-    mean_jaccard,
-    rank_agreement,
-)
+from tasks.metrics.agreement import ROUNDING, SAMPLES, mean_jaccard, rank_agreement
+from tasks.metrics.stability import Answer, consensus
 
 AXES: Final = {"seed": "training seed", "horizon": "horizon"}  # column: in words
 PLACE: Final = ["dataset", "model", "horizon", "seed", "share"]

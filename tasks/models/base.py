@@ -54,6 +54,7 @@ class ForecastModel(nn.Module, ABC):
 
     CONFIG: ClassVar[type[ModelConfig]]
     TRACED: ClassVar[Literal["first", "last"]] = "first"  # pass over each stack in `run_once`
+    DRAWS_BY_PLACE: ClassVar[bool] = False  # random draws differ with a window's place in a batch
     config: Any  # of the class CONFIG
     backbone: Any  # an nn.Module
     stacks: tuple[Stack, ...]

@@ -10,6 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import optuna
@@ -22,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 SLOT, UNIT, SOURCE, WORKER, WINDOWS = "slot", "unit", "source", "worker", "windows"
 CLOSED, COSTS = "closed", "costs"
 SIGN_SECONDS = 5.0  # between a claim and the name of its process lie milliseconds
-LEASE_SECONDS = 3600.0  # a process on another machine that is silent for longer is given up
+LEASE_SECONDS = 3600.0  # a process on another machine that does not sign for longer is given up
 CLOCK_SECONDS = 5.0  # by which the start of a process may seem to move when the clock is set
 
 Parameters = dict[str, float | int]
@@ -129,6 +130,11 @@ class StudyQueue:
                 ]
         return None
 
+    def renew(self, unit: Sequence[FrozenTrial]) -> None:
+        """Signs a claimed unit again, so that other machines do not take this process for dead."""
+        with suppress(UpdateFinishedTrialError):  # given up meanwhile; the result will tell
+            self._sign(unit[0])
+
     def finish(self, unit: Sequence[FrozenTrial], results: Sequence[Result]) -> None:
         """Writes the results of a claimed unit, its first slot last."""
         for trial, result in reversed(list(zip(unit, results, strict=True))):
@@ -152,7 +158,7 @@ class StudyQueue:
             self._queue(trial.params, trial.distributions, attrs, trial.system_attrs)
         return len(lost)
 
-    def sign(self, head: FrozenTrial) -> None:
+    def _sign(self, head: FrozenTrial) -> None:
         """Says that this process is at work on the unit. Raises UpdateFinishedTrialError."""
         signature = [*self.worker, self._started, time.time()]
         self.storage.set_trial_user_attr(self._id(head), WORKER, signature)
@@ -161,7 +167,7 @@ class StudyQueue:
         try:
             if not self.storage.set_trial_state_values(self._id(head), TrialState.RUNNING):
                 return False
-            self.sign(head)
+            self._sign(head)
         except UpdateFinishedTrialError:  # the second time: given up before it was signed
             return False
         return True

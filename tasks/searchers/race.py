@@ -19,7 +19,7 @@ the mean decides, and looking often must not raise the chance of a wrong stop.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,13 @@ class Race:
 
 
 def race(
-    evaluator: MaskEvaluator, masks: Sequence[Mask], *, top: int, alpha: float, seed: int
+    evaluator: MaskEvaluator,
+    masks: Sequence[Mask],
+    *,
+    top: int,
+    alpha: float,
+    seed: int,
+    at_look: Callable[[], None] = lambda: None,
 ) -> Race:
     """Finds the `top` best masks of every size without measuring all masks on all windows.
 
@@ -84,11 +90,13 @@ def race(
         top: how many of each size are wanted.
         alpha: chance of losing any one of them; smaller stops later.
         seed: of the pilots and of the draws; the result depends on it and the arguments alone.
+        at_look: is called at every look, as a sign of life.
     """
     field = _Field(evaluator, masks, np.random.default_rng(seed))
     looks = range(LOOK, field.num_windows - LOOK + 1, LOOK)
     for start, look in itertools.pairwise((0, *looks, field.num_windows)):
         field.run(start, look)
+        at_look()
         if look < field.num_windows:
             for group in field.groups:
                 field.stop(group, look, top=top, level=alpha / (len(looks) * len(group)))

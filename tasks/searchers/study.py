@@ -160,6 +160,7 @@ class Gauge:
                 top=self.options.heal_top,
                 alpha=self.options.racing_alpha,
                 seed=seed_for(self.plan.seed, "race", size),
+                at_look=lambda: queue.renew(unit),
             )
             errors, windows = [raced.errors[mask] for mask in masks], raced.windows
         else:

@@ -4,7 +4,7 @@ import copy
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,7 @@ from tasks.training.parts import frozen_names
 from tasks.training.precision import pick_precision
 from tasks.training.recipe import Recipe, Student, recipe_of
 from tasks.training.replay import load_replay
-from tasks.training.rounds import round_masks, round_steps
+from tasks.training.rounds import join_rounds, round_masks, round_steps
 from tasks.training.seam import cut_ends, places_of, repair_seams
 
 ORDER = "block_influence"  # the score by which `iterative` lets blocks go; the cheapest one
@@ -218,27 +218,6 @@ class Healer:
 def best_rival(students: Sequence[Student], name: str) -> Student:
     """The one with the lowest validation error, under this name."""
     return replace(min(students, key=lambda student: student.best_valid), name=name)
-
-
-def join_rounds(rounds: Sequence[Student]) -> Student:
-    """The student of the last round with the steps, history and time of all rounds.
-
-    Its validation error is that of the last round: before, the model was a larger one.
-    """
-    starts = list(accumulate((student.steps for student in rounds[:-1]), initial=0))
-    history = [
-        row | {"step": start + row["step"]}
-        for start, student in zip(starts, rounds, strict=True)
-        for row in student.history
-    ]
-    return replace(
-        rounds[-1],
-        steps=sum(student.steps for student in rounds),
-        steps_run=sum(student.steps_run for student in rounds),
-        best_step=starts[-1] + rounds[-1].best_step,
-        seconds=sum(student.seconds for student in rounds),
-        history=history,
-    )
 
 
 def make_healer(

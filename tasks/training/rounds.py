@@ -1,12 +1,15 @@
-"""Iterative pruning: the sizes, masks and steps of every prune-heal round.
+"""Iterative pruning: the sizes, masks and steps of every prune-heal round, and what they make.
 
 Pruning a little, training, and pruning again: Han et al. 2015 (arXiv 1506.02626), there for single
 weights, here for blocks.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 from tasks.masks.mask import Mask, even_mask
+from tasks.training.recipe import Student
 
 
 def round_sizes(num_blocks: int, size: int, rounds: int) -> list[int]:
@@ -51,3 +54,24 @@ def round_steps(steps: int, rounds: int) -> list[int]:
         return [steps]
     early = (steps // 2) // (rounds - 1)
     return [early] * (rounds - 1) + [steps - early * (rounds - 1)]
+
+
+def join_rounds(rounds: Sequence[Student]) -> Student:
+    """The student of the last round with the steps, history and time of all rounds.
+
+    Its validation error is that of the last round: before, the model was a larger one.
+    """
+    starts = list(accumulate((student.steps for student in rounds[:-1]), initial=0))
+    history = [
+        row | {"step": start + row["step"]}
+        for start, student in zip(starts, rounds, strict=True)
+        for row in student.history
+    ]
+    return replace(
+        rounds[-1],
+        steps=sum(student.steps for student in rounds),
+        steps_run=sum(student.steps_run for student in rounds),
+        best_step=starts[-1] + rounds[-1].best_step,
+        seconds=sum(student.seconds for student in rounds),
+        history=history,
+    )

@@ -43,6 +43,7 @@ class ChronosT5(ZooModel):
     along that path too, one token per step, where sampling would show single tokens.
     """
 
+    DRAWS_BY_PLACE = True
     TRACED = "last"  # the one in which the decoder reads the whole path
     stacks: tuple[Stack, ...] = (ENCODER, replace(DECODER, also=("decoder_layers",)))
 

@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.metrics.stability import (
-    Setting,
-    Stability,
+from tasks.metrics.agreement import (
     agreement_with,
     expected_jaccard,
     jaccard,
-    judge,
     mask_agreement,
     rank_agreement,
+    settled_blocks,
+)
+from tasks.metrics.stability import (
+    Setting,
+    Stability,
+    judge,
     setting_of,
     settings_along,
-    settled_blocks,
     without,
 )
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from tasks.artifacts.study import Choice
-from tasks.metrics.stability import expected_jaccard
+from tasks.metrics.agreement import expected_jaccard
 from tasks.metrics.study import markdown_of
 from tasks.metrics.study_stability import agreement_table, answer_table, pooled_p_value
 

@@ -130,15 +130,25 @@ def test_a_unit_is_claimed_only_when_all_its_slots_are_queued(storage):
     assert [numbers(unit) for unit in claimed if unit] == [[3, 4, 5], [0, 1, 2]]
 
 
+def test_who_signs_again_is_not_given_up(queue, storage):
+    leader = StudyQueue(storage, "study")
+    sign(queue, host="elsewhere", process=1, age=2 * module.LEASE_SECONDS)
+    queue.renew(queue.trials(TrialState.RUNNING))
+    assert leader.release_lost() == 0
+    lost = queue.trials(TrialState.RUNNING)
+    storage.set_trial_state_values(queue._id(lost[0]), TrialState.FAIL)
+    queue.renew(lost)  # is told by the result, not here
+
+
 def test_a_claim_that_is_given_up_before_it_is_signed_is_no_claim(queue, storage, monkeypatch):
-    leader, signed = StudyQueue(storage, "study"), queue.sign
+    leader, signed = StudyQueue(storage, "study"), queue._sign
     monkeypatch.setattr(module, "SIGN_SECONDS", -1.0)
 
     def given_up_first(head):
         assert leader.release_lost() == 1
         signed(head)
 
-    monkeypatch.setattr(queue, "sign", given_up_first)
+    monkeypatch.setattr(queue, "_sign", given_up_first)
     assert queue.claim() is None
     monkeypatch.undo()
     assert numbers(queue.claim()) == [0, 1]
