@@ -123,12 +123,13 @@ def _random_masks(
 def mean_jaccard(
     masks: Bool[np.ndarray, "samples masks blocks"],
 ) -> Float64[np.ndarray, " samples"]:
-    """Jaccard's index, mean over all pairs of the masks of a sample; none is empty."""
+    """Jaccard's index, mean over all pairs of the masks of a sample; 1 for two empty masks."""
     shared = np.einsum("smb,snb->smn", *[masks.astype(np.float64)] * 2)
     sizes = masks.sum(axis=2)
     union = sizes[:, :, None] + sizes[:, None, :] - shared
     first, second = np.triu_indices(masks.shape[1], k=1)
-    found: Float64[np.ndarray, " samples"] = (shared / union)[:, first, second].mean(axis=1)
+    ratio = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
+    found: Float64[np.ndarray, " samples"] = ratio[:, first, second].mean(axis=1)
     return found
 
 

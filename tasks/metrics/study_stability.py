@@ -76,17 +76,20 @@ def _agreement(group: Sequence[Choice]) -> dict[str, Any] | None:
     return row
 
 
-def pooled_p_value(groups: Sequence[Sequence[Choice]], axis: str) -> float:
+def pooled_p_value(
+    groups: Sequence[Sequence[Choice]], axis: str, *, without: Sequence[int] = ()
+) -> float:
     """How often the masks of all groups would agree as much if blocks' numbers meant nothing.
 
     In every cell (one value of the axis) the blocks are renumbered at random, the same way in all
-    groups, because the models of a cell may have their pretraining in common.
+    groups, because the models of a cell may have their pretraining in common. Blocks in `without`
+    are set aside first.
     """
-    num_blocks = groups[0][0].num_blocks
+    blocks = [block for block in range(groups[0][0].num_blocks) if block not in without]
+    num_blocks = len(blocks)
     cells = sorted({getattr(choice, axis) for group in groups for choice in group})
     kept = [
-        np.array([[block in one.keep for block in range(num_blocks)] for one in group])
-        for group in groups
+        np.array([[block in one.keep for block in blocks] for one in group]) for group in groups
     ]
     places = [[cells.index(getattr(choice, axis)) for choice in group] for group in groups]
     generator = np.random.default_rng(0)
@@ -103,7 +106,8 @@ def pooled_p_value(groups: Sequence[Sequence[Choice]], axis: str) -> float:
 def answer_table(choices: Sequence[Choice], table: pd.DataFrame) -> pd.DataFrame:
     """Per axis, model and share: means over the rows of `agreement_table`, and their answers.
 
-    `p` is of all datasets together, see `pooled_p_value`.
+    `p` is of all datasets together, see `pooled_p_value`; so is `p_without_block_0`, because most
+    models keep that block.
     """
     rows = []
     axes = {words: axis for axis, words in AXES.items()}
@@ -120,6 +124,7 @@ def answer_table(choices: Sequence[Choice], table: pd.DataFrame) -> pd.DataFrame
                 "jaccard": float(group["jaccard"].mean()),
                 "by_chance": float(group["by_chance"].mean()),
                 "p": pooled_p_value(pooled, axes[over]),
+                "p_without_block_0": pooled_p_value(pooled, axes[over], without=[0]),
                 tau: float(group[tau].mean()) if tau in group else float("nan"),
                 **{words: int(counts.get(words, 0)) for words in WORDS.values()},
             }

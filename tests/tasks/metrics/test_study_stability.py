@@ -125,6 +125,13 @@ def test_datasets_together_tell_more_than_each_alone() -> None:
     (row,) = answers(cells).to_dict("records")
     assert row["draw"] == 3  # two of three blocks in common, 0.13 each
     assert row["p"] < 0.03
+    assert row["p_without_block_0"] > row["p"]  # the first pair has one block less in common
+
+
+def test_a_mask_of_block_0_alone_can_be_set_aside() -> None:
+    (row,) = answers(seeds([[0], [0], [0]])).to_dict("records")
+    assert row["p"] < 0.05
+    assert row["p_without_block_0"] == 1.0
 
 
 def test_what_the_datasets_of_a_cell_have_in_common_counts_once() -> None:
