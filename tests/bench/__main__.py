@@ -152,8 +152,16 @@ def verdict_rows(project: Path) -> list[Row]:
     rows = []
     for test, bar in (("bootstrap", 0.05), ("diebold_mariano", None)):
         share = verdicts.false_share(table, test=test)
-        name = "false_noninferior_share" + ("" if test == "bootstrap" else f"_{test}")
-        rows.append(row(name, share, bar, "share of 2,000 simulations, the worst of 15 settings"))
+        ending = "" if test == "bootstrap" else f"_{test}"
+        worst = f"the worst of {len(verdicts.SHAPES) * len(verdicts.NOISES)} settings"
+        unit = f"share of {verdicts.AT_BOUNDARY:,} simulations, {worst}"
+        rows.append(row(f"false_noninferior_share{ending}", share, bar, unit))
+        others = (
+            verdicts.false_superior(table, test=test),
+            verdicts.false_inferior(table, test=test),
+        )
+        for verdict, found in zip(("superior", "inferior"), others, strict=True):
+            rows.append(row(f"false_{verdict}_share{ending}", found, None, unit))
         for shape, noise in POWER_SETTINGS:
             for difference in (-0.02, 0.0, 0.01):
                 found = verdicts.power(

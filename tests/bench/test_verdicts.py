@@ -1,17 +1,19 @@
 """The simulated errors are what the table says of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.bench.verdicts import (
     DIFFERENCES,
-    HORIZON,
     NOISES,
     TESTS,
     VERDICTS,
     Shape,
     autoregression,
+    false_inferior,
     false_share,
+    false_superior,
     pairs,
     power,
     shares,
@@ -19,11 +21,12 @@ from tests.bench.verdicts import (
 )
 
 SMALL = Shape("small", 400, 4)
+HORIZON = SMALL.horizon
 
 
 def test_window_means_are_means_of_windows() -> None:
     points = np.random.default_rng(0).random((2, HORIZON + 10))
-    found = window_means(points)
+    found = window_means(points, HORIZON)
     assert found.shape == (2, 11)
     assert found[1, 7] == pytest.approx(points[1, 7 : 7 + HORIZON].mean())
 
@@ -49,7 +52,25 @@ def test_every_simulation_gets_one_verdict() -> None:
     assert len(table) == len(DIFFERENCES) * len(TESTS)
     np.testing.assert_allclose(table[list(VERDICTS)].sum(axis=1), 1)
     assert table.groupby("difference")["simulations"].first().to_dict()[0.02] == 6
-    assert 0 <= false_share(table, test="bootstrap") <= 1
-    best = power(table, test="bootstrap", shape="small", noise=NOISES[0].name, difference=-0.02)
-    worst = power(table, test="bootstrap", shape="small", noise=NOISES[0].name, difference=0.05)
-    assert best >= worst
+
+
+def test_shares_of_wrong_verdicts_are_the_worst_of_their_differences() -> None:
+    given = {  # by true difference: superior, non-inferior, inconclusive, inferior
+        -0.02: (0.90, 0.05, 0.05, 0.00),
+        0.00: (0.04, 0.40, 0.55, 0.01),
+        0.02: (0.01, 0.03, 0.93, 0.03),
+        0.05: (0.00, 0.01, 0.39, 0.60),
+    }
+    rows = [
+        {"shape": "s", "noise": "n", "difference": difference, "test": test}
+        | dict(zip(VERDICTS, shares, strict=True))
+        for difference, shares in given.items()
+        for test in TESTS
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[table["test"] == TESTS[1], "superior"] += 1  # is another test's
+    assert false_share(table, test=TESTS[0]) == pytest.approx(0.04)
+    assert false_superior(table, test=TESTS[0]) == pytest.approx(0.04)
+    assert false_inferior(table, test=TESTS[0]) == pytest.approx(0.03)
+    found = power(table, test=TESTS[0], shape="s", noise="n", difference=-0.02)
+    assert found == pytest.approx(0.95)

@@ -26,7 +26,7 @@ from tasks.metrics.diebold import diebold_mariano
 from tasks.metrics.paired import block_length_for, compare
 from tasks.sections.judging import Evaluation
 
-CONTEXT, HORIZON, CHANNELS = 512, 96, 4
+CONTEXT, CHANNELS = 512, 4
 MARGIN, ALPHA = Evaluation().margin, Evaluation().alpha
 SAMPLES = Evaluation().bootstrap_samples
 DIFFERENCES = (-0.02, 0.0, 0.01, 0.02, 0.03, 0.05)
@@ -45,11 +45,12 @@ class Shape:
     name: str
     offsets: int
     stride: int
+    horizon: int = 96
 
     @property
     def points(self) -> int:
         """Points of time that the windows' targets cover."""
-        return (self.offsets - 1) * self.stride + HORIZON
+        return (self.offsets - 1) * self.stride + self.horizon
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ SHAPES = (
     Shape("etth1, stride 1", 2785, 1),
     Shape("etth1, stride 4", 697, 4),
     Shape("weather, stride 4", 2611, 4),
+    Shape("exchange_rate, horizon 336, stride 8", 148, 8, 336),  # three blocks, no more
 )
 NOISES = (
     Noise("as on ETTh1", 0.995, 0.5, "windows", 0.8, 0.2, 0.2),
@@ -102,9 +104,9 @@ def simulate(
     for deviation in (noise.full_deviation, noise.pruned_deviation):
         disturbance = lognormal(autoregression(generator, size, noise.own_memory), deviation)
         if noise.own == "points":
-            errors = window_means(level * disturbance)
+            errors = window_means(level * disturbance, shape.horizon)
         else:
-            errors = window_means(level) * disturbance[..., : -HORIZON + 1]
+            errors = window_means(level, shape.horizon) * disturbance[..., : -shape.horizon + 1]
         made.append(errors.mean(axis=1)[:, :: shape.stride])
     return made[0], made[1]
 
@@ -118,12 +120,12 @@ def lognormal(
 
 
 def window_means(
-    points: Float64[np.ndarray, "*batch points"],
+    points: Float64[np.ndarray, "*batch points"], horizon: int
 ) -> Float64[np.ndarray, "*batch starts"]:
-    """The mean of every window of HORIZON points."""
+    """The mean of every window of `horizon` points."""
     sums = np.cumsum(points, axis=-1)
-    sums[..., HORIZON:] -= sums[..., :-HORIZON].copy()
-    found: Float64[np.ndarray, "*batch starts"] = sums[..., HORIZON - 1 :] / HORIZON
+    sums[..., horizon:] -= sums[..., :-horizon].copy()
+    found: Float64[np.ndarray, "*batch starts"] = sums[..., horizon - 1 :] / horizon
     return found
 
 
@@ -139,11 +141,13 @@ def verdicts_on(
     full: Float64[np.ndarray, " offsets"],
     pruned: Float64[np.ndarray, " offsets"],
     *,
-    stride: int,
+    shape: Shape,
     generator: np.random.Generator,
 ) -> tuple[Verdict, Verdict]:
     """What the bootstrap says and what Diebold and Mariano's test says."""
-    length = block_length_for(len(full), context=CONTEXT, horizon=HORIZON, stride=stride)
+    length = block_length_for(
+        len(full), context=CONTEXT, horizon=shape.horizon, stride=shape.stride
+    )
     bootstrap = compare(
         full,
         pruned,
@@ -153,7 +157,7 @@ def verdicts_on(
         samples=SAMPLES,
         generator=generator,
     )
-    overlap = -(-HORIZON // stride)
+    overlap = -(-shape.horizon // shape.stride)
     diebold = diebold_mariano(full, pruned, overlap=overlap, margin=MARGIN, alpha=ALPHA)
     return bootstrap.verdict, diebold.verdict
 
@@ -166,7 +170,7 @@ def shares(shape: Shape, noise: Noise, *, at_boundary: int, elsewhere: int) -> p
         for difference in DIFFERENCES:
             if number < elsewhere or difference == MARGIN:
                 found = verdicts_on(
-                    full, (1 + difference) * pruned, stride=shape.stride, generator=generator
+                    full, (1 + difference) * pruned, shape=shape, generator=generator
                 )
                 given.update(
                     (difference, test, one) for test, one in zip(TESTS, found, strict=True)
@@ -200,6 +204,18 @@ def false_share(table: pd.DataFrame, *, test: str) -> float:
     """
     inferior = table[(table["difference"] >= MARGIN) & (table["test"] == test)]
     return float((inferior["superior"] + inferior["non-inferior"]).max())
+
+
+def false_superior(table: pd.DataFrame, *, test: str) -> float:
+    """The largest share in which a model that is no better is called superior."""
+    equal = table[(table["difference"] >= 0) & (table["test"] == test)]
+    return float(equal["superior"].max())
+
+
+def false_inferior(table: pd.DataFrame, *, test: str) -> float:
+    """The largest share in which a model within the margin is called inferior."""
+    within = table[(table["difference"] <= MARGIN) & (table["test"] == test)]
+    return float(within["inferior"].max())
 
 
 def power(table: pd.DataFrame, *, test: str, shape: str, noise: str, difference: float) -> float:
