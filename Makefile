@@ -21,7 +21,7 @@ help: ## show this list
 run: $(READY) ## bring everything up to date on the datasets of params.yaml; print the report's path
 	@$(BIN)/fewlayers run
 
-test: $(READY) ## run the tests, two files at a time; ARGS="-n 0 tests/test_bare.py -k stopped"
+test: $(READY) ## run the tests, two files at a time; ARGS="-n 0 tests/tasks/test_bare.py -k stopped"
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 ui: $(READY) ## start the Prefect server, worker and schedule on 127.0.0.1
@@ -62,7 +62,7 @@ healing-table: $(READY) ## every way of healing against the plain one; hours, re
 parity: $(READY) ## our own modules of published models against their libraries, weight for weight
 	@$(BIN)/python -m tests.parity
 
-clean: ## remove the environment and local state; data, cache and reports stay
+clean: ## remove .venv and .state (presets, studies and study-gpu at work); data, cache, reports stay
 	rm -rf $(VENV) .state .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 $(READY): pyproject.toml constraints.txt

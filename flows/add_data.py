@@ -21,6 +21,7 @@ from tasks.errors import ParamsError
 from tasks.params import Params, load_params
 from tasks.sections.base import Name
 from tasks.sections.data import Dataset
+from tasks.sections.storage import refuse_password
 
 
 def dataset_entry(options: dict[str, Any]) -> Dataset:
@@ -38,8 +39,10 @@ def dataset_entry(options: dict[str, Any]) -> Dataset:
         raise ParamsError(f"--{name}: {first['msg']}; got {first.get('input')!r}") from error
 
 
-def add_data(root: Path, name: str, source: str | None, options: dict[str, Any]) -> Profile:
-    """Adds a dataset; returns what the audit found.
+def add_data(
+    root: Path, name: str, source: str | None, options: dict[str, Any]
+) -> tuple[Profile, str]:
+    """Adds a dataset; returns what the audit found, and the path of DVC's note.
 
     Args:
         root: the project.
@@ -71,7 +74,8 @@ def add_data(root: Path, name: str, source: str | None, options: dict[str, Any])
         else:
             fields = entry.model_dump(exclude_defaults=True, exclude_none=True)
             register(root / "params.yaml", name, {"kind": entry.kind, **fields})
-    return profile
+    note = next(iter(sorted(folder.glob("*.dvc"))), folder.with_name(f"{name}.dvc"))
+    return profile, note.relative_to(root).as_posix()
 
 
 def _entry(
@@ -84,7 +88,18 @@ def _entry(
             "a dataset's name must be 1 to 64 letters, digits, dashes or underscores, "
             f"the first a letter or digit; got {name!r}"
         ) from error
+    try:
+        refuse_password(source or "")
+    except ValueError as error:
+        raise ParamsError(f"add-data: {error}") from error
     if has_raw(root, name):
+        folder = raw_folder(root, name)
+        is_tracked = folder.with_name(f"{name}.dvc").is_file() or any(folder.glob("*.dvc"))
+        if name not in params.datasets and not is_tracked:
+            raise FlowError(
+                f"data/raw/{name} is there, but DVC and params.yaml do not know it: an add-data "
+                f"that was killed left it; remove it (rm -r data/raw/{name}) and add it again"
+            )
         raise FlowError(
             f"dataset {name!r} is there already in data/raw/{name}; for a new delivery replace "
             "its files and run `fewlayers run`, for another dataset choose another name"

@@ -43,8 +43,9 @@ def run(
 ) -> None:
     """Bring everything up to date: the flow `refresh`, then a table and the report's path.
 
-    Only stale stages run; a stopped run goes on where it was. It uses the server of
-    `fewlayers ui` where one runs, else one of its own on 127.0.0.1.
+    Only stale stages run; a stopped run goes on where it was. It uses the Prefect server that
+    PREFECT_API_URL names, or that of `fewlayers ui` where one runs, else one of its own on
+    127.0.0.1. With a default DVC remote it pulls what is missing and pushes what it made.
 
     Examples:
       fewlayers run
@@ -134,6 +135,8 @@ def study(
 
       fewlayers study full --only h96-s1-k25 --only h96-s2-k25
     """
+    if tables and only:
+        raise FewlayersError("--tables runs nothing, so --only has no meaning beside it; leave one")
     from flows.study import FOLDER, GOALS, run_study
     from flows.summary import print_study
 
@@ -173,9 +176,11 @@ def add_data(
     from flows.add_data import add_data as add
     from flows.summary import print_profile
 
-    profile = add(Path.cwd(), name, source, reading)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)  # so that what was begun is undone
+    profile, note = add(Path.cwd(), name, source, reading)
     print_profile(profile)
-    typer.echo(f"added: data/raw/{name}, data/raw/{name}.dvc and the entry in params.yaml")
+    typer.echo(f"added: data/raw/{name}, {note} and the entry in params.yaml")
 
 
 @app.command()
@@ -257,6 +262,10 @@ def keep_examples(text: str) -> str:
 
 for _command in app.registered_commands:
     _command.help = keep_examples(inspect.getdoc(_command.callback) or "")
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def main() -> NoReturn:

@@ -7,14 +7,12 @@ ends Failed with one line that names the stage and why.
 
 import queue
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from prefect import State, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
@@ -22,13 +20,14 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts, dvc, processes
-from flows.bring import Runner, all_good, bring_data, push_all
+from flows.bring import Runner, bring_data, push_all
 from flows.console import listener
-from flows.environment import stage_environment, state_folder
+from flows.environment import stage_environment
 from flows.errors import FlowError
 from flows.imports import dataset_of
 from flows.progress import parse_progress
 from flows.repair import keep_lock, mend
+from flows.workspace import one_run
 from tasks.data.fetch import raw_folder
 from tasks.errors import FewlayersError
 from tasks.params import Params, load_params
@@ -77,33 +76,18 @@ def _refresh(root: Path, goals: Sequence[str] | None) -> State[Any]:
             wanted = stages if goals is None else towards(stages, goals)
             states = _run_graph(runner, root, wanted, params, workers)
             keep_lock(root)
-            if dvc.has_remote(root) and not any(state.is_failed() for state in states.values()):
-                all_good([runner.submit(push_all, {"root": str(root)})])
+            verdict = _verdict(states)
+            if verdict.is_completed() and goals is None:  # else the report is of an earlier run
+                artifacts.show_report(root)
+            if verdict.is_completed() and dvc.has_remote(root):
+                pushed = runner.submit(push_all, {"root": str(root)})
+                pushed.wait()
+                if not pushed.state.is_completed():
+                    verdict = Failed(message=f"all is made, but not pushed: {pushed.state.message}")
         except BaseException:
             processes.stop_all()
             raise
-    verdict = _verdict(states)
-    if verdict.is_completed() and goals is None:  # else the report is that of an earlier run
-        artifacts.show_report(root)
     return verdict
-
-
-@contextmanager
-def one_run(root: Path) -> Iterator[None]:
-    """Holds the workspace for one run. Raises FlowError when another run holds it."""
-    path = state_folder(root) / "refresh.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise FlowError(
-            f"another run is at work in {root}; wait for it to end, or stop it, then run again"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def stages_at_once(params: Params, cores: int | None = None) -> int:

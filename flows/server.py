@@ -18,21 +18,47 @@ from flows.processes import Child
 from tasks.artifacts.files import write_text
 
 HOST: Final = "127.0.0.1"
+API_VARIABLE: Final = "PREFECT_API_URL"
 START_SECONDS: Final = 90.0
 FLUSH_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 1.0  # in which the server records the last states it was sent
 
 
 def find_server(root: Path) -> str | None:
-    """The API address of a server that is configured or was started by `fewlayers ui`."""
-    if configured := os.environ.get("PREFECT_API_URL"):
+    """The API address of a server that is configured or was started by `fewlayers ui`.
+
+    Raises:
+        FlowError: none answers where PREFECT_API_URL says.
+    """
+    if configured := os.environ.get(API_VARIABLE):
+        if not answers(configured):
+            raise FlowError(
+                f"{API_VARIABLE}: nobody answers at {configured}; start the server there, or "
+                "unset the variable to use one of this workspace"
+            )
         return configured
+    return own_server(root)
+
+
+def own_server(root: Path) -> str | None:
+    """The API address of a server that `fewlayers ui` started for this workspace."""
     note = prefect_home(root) / "server.json"
     try:
         address = str(json.loads(note.read_text(encoding="utf-8"))["api"])
     except (FileNotFoundError, ValueError, KeyError):
         return None
     return address if is_healthy(address) else None
+
+
+def answers(api: str) -> bool:
+    """True when anything answers there: a server in the cloud may ask who we are first."""
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5):  # noqa: S310
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
 
 
 def is_healthy(api: str) -> bool:
@@ -70,7 +96,7 @@ def start_server(root: Path, *, port: int, is_lasting: bool) -> Iterator[str]:
     command = [sys.executable, "-m", "prefect", "server", "start",
                "--host", HOST, "--port", str(port), *switches]  # fmt: skip
     environment = base_environment() | prefect_environment(root)
-    environment.pop("PREFECT_API_URL", None)
+    environment.pop(API_VARIABLE, None)
     environment["PREFECT_SERVER_UI_API_URL"] = api  # else the pages look for port 4200
     with (home / "server.log").open("wb") as output:
         child = Child(command, folder=home, environment=environment, output=output)

@@ -1,6 +1,5 @@
 """`fewlayers ui`: server, worker and deployment on 127.0.0.1, until Ctrl-C."""
 
-import os
 import signal
 import socket
 import time
@@ -9,7 +8,7 @@ from typing import NoReturn
 
 from flows.environment import base_environment, prefect_environment, use
 from flows.errors import FlowError
-from flows.server import HOST, find_server, start_server
+from flows.server import HOST, own_server, start_server
 
 
 def serve(root: Path, port: int) -> None:
@@ -46,7 +45,7 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 
 
 def _check_free(root: Path, port: int) -> None:
-    if "PREFECT_API_URL" not in os.environ and (address := find_server(root)):
+    if address := own_server(root):
         raise FlowError(f"a server of this workspace runs already: {address.removesuffix('/api')}")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

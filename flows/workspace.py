@@ -4,20 +4,22 @@ A preset's workspace is a DVC workspace of its own with a plain params.yaml; it 
 project's cache, keeps its state from run to run, and so resumes where it was stopped.
 """
 
-import filecmp
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+from filelock import FileLock, Timeout
 
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
 from tasks.artifacts.files import write_text
+from tasks.artifacts.folders import copy_file, sync_folder
 from tasks.data.fetch import raw_folder
 from tasks.params import load_preset, validate_params, yaml_text
 
 COPIED: Final = ("dvc.yaml", ".dvcignore", "data/pretrained/none/README.md")
-SKIPPED: Final = frozenset({"__pycache__"})
 
 
 def make_workspace(project: Path, preset: str) -> Path:
@@ -29,7 +31,7 @@ def make_workspace(project: Path, preset: str) -> Path:
 
     Raises:
         ParamsError: there is no such preset, or params.yaml with it is not valid.
-        FlowError: the project has no dvc.yaml, or DVC cannot be set up.
+        FlowError: the project has no dvc.yaml, DVC cannot be set up, or a run is at work there.
     """
     return renew_workspace(project, preset, load_preset(project / "params.yaml", preset))
 
@@ -41,15 +43,34 @@ def renew_workspace(project: Path, name: str, content: dict[str, Any]) -> Path:
         raise FlowError(f"{project}: has no dvc.yaml; run the command from the project's root")
     root = state_folder(project) / "presets" / name
     root.mkdir(parents=True, exist_ok=True)
-    write_text(root / "params.yaml", yaml_text(content))
-    for file in COPIED:
-        if (project / file).is_file():
-            _copy_file(project / file, root / file)
-    sync_folder(project / "tasks", root / "tasks")
-    dvc.prepare(root, cache=(project / ".dvc" / "cache").resolve())
-    for dataset in [*params.run.datasets, *params.run.corpora]:
-        _copy_raw(project, root, dataset)
+    with one_run(root):  # nothing is changed under a run that is at work
+        write_text(root / "params.yaml", yaml_text(content))
+        for file in COPIED:
+            if (project / file).is_file():
+                copy_file(project / file, root / file)
+        sync_folder(project / "tasks", root / "tasks")
+        dvc.prepare(root, cache=(project / ".dvc" / "cache").resolve())
+        for dataset in [*params.run.datasets, *params.run.corpora]:
+            _copy_raw(project, root, dataset)
     return root
+
+
+@contextmanager
+def one_run(root: Path) -> Iterator[None]:
+    """Holds the workspace for one run. Raises FlowError when another run holds it."""
+    path = state_folder(root) / "refresh.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FlowError(
+            f"another run is at work in {root}; wait for it to end, or stop it, then run again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _copy_raw(project: Path, root: Path, dataset: str) -> None:
@@ -58,35 +79,9 @@ def _copy_raw(project: Path, root: Path, dataset: str) -> None:
     note = source.with_name(f"{dataset}.dvc")
     if note.is_file() and source.is_dir():
         sync_folder(source, target)
-        _copy_file(note, target.with_name(note.name))
+        copy_file(note, target.with_name(note.name))
     elif any(source.glob("*.dvc")):  # imported: the note lies in the folder
         sync_folder(source, target)
-
-
-def sync_folder(source: Path, target: Path) -> None:
-    """Makes `target` equal `source`: copies what differs in content, deletes what is not there."""
-    target.mkdir(parents=True, exist_ok=True)
-    wanted = {child.name for child in source.iterdir() if child.name not in SKIPPED}
-    for child in target.iterdir():
-        if child.name in wanted or child.name in SKIPPED:
-            continue
-        if child.is_dir():
-            shutil.rmtree(child)
-        else:
-            child.unlink()
-    for name in sorted(wanted):
-        if (source / name).is_dir():
-            sync_folder(source / name, target / name)
-        else:
-            _copy_file(source / name, target / name)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    if target.is_file() and filecmp.cmp(source, target, shallow=False):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    shutil.copyfile(source, target)
 
 
 def bring_reports(project: Path, root: Path, preset: str) -> Path:

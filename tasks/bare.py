@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.artifacts.files import write_csv, write_text
+from tasks.artifacts.folders import sync_folder
 from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
 from tasks.errors import ParamsError
 from tasks.figures.scale import draw_scale_study
@@ -22,7 +23,7 @@ from tasks.figures.style import write_png
 from tasks.metrics.scale import FINISHED, HEALED, ScaleStudy, models_with, read_study
 from tasks.metrics.scale_tables import markdown_of_study
 from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
-from tasks.pipeline.done import stage_seconds
+from tasks.pipeline.done import done_stages, fingerprints, stage_seconds
 from tasks.pipeline.graph import Graph, read_graph
 from tasks.pipeline.runner import Outcome, Piece, StageFailedError, one_at_a_time, run_graph
 from tasks.runtime import run_stage
@@ -34,28 +35,29 @@ NO_BASE_NOTE = "data/pretrained/none/README.md"  # what a model without a pretra
 log = logging.getLogger(__name__)
 
 
-def make_workspace(
-    project: Path, preset: str, only: Sequence[str] = ()
-) -> tuple[Path, dict[str, Any]]:
-    """The folder in which a preset is run, made or renewed, and the content of its params.yaml.
-
-    Args:
-        project: holds params.yaml and tasks/.
-        preset: of params.yaml.
-        only: of the models that the preset runs; none: all of them.
+def only_models(content: dict[str, Any], preset: str, only: Sequence[str]) -> dict[str, Any]:
+    """The content of params.yaml with a part of its models; all, where none is named.
 
     Raises:
-        ParamsError: there is no such preset or model, or params.yaml with it is not valid.
+        ParamsError: the preset does not run such a model.
     """
-    content = load_preset(project / "params.yaml", preset)
     models = content["run"]["models"]
     if unknown := [name for name in only if name not in models]:
         raise ParamsError(
             f"--models: the preset {preset} has no {unknown[0]!r}; it has {', '.join(models)}"
         )
-    content["run"]["models"] = {name: models[name] for name in only or models}
-    root = project / ".state" / "bare" / preset
-    root.mkdir(parents=True, exist_ok=True)
+    chosen = {name: models[name] for name in only or models}
+    return content | {"run": content["run"] | {"models": chosen}}
+
+
+def make_workspace(project: Path, root: Path, content: dict[str, Any]) -> None:
+    """Makes or renews the folder in which a preset is run.
+
+    Args:
+        project: holds tasks/.
+        root: the folder, which this process holds.
+        content: of its params.yaml.
+    """
     write_text(root / "params.yaml", yaml_text(content))
     code = root / "tasks"
     if not code.is_symlink():
@@ -63,7 +65,6 @@ def make_workspace(
     note = root / NO_BASE_NOTE
     note.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(project / NO_BASE_NOTE, note)
-    return root, content
 
 
 def bring_raw(project: Path, root: Path, params: Params, graph: Graph) -> None:
@@ -74,11 +75,11 @@ def bring_raw(project: Path, root: Path, params: Params, graph: Graph) -> None:
     """
     for name in (*params.run.datasets, *params.run.corpora):
         members = list(params.datasets[name].members) or [name]
-        if has_raw(root, name) or not all(has_raw(project, member) for member in members):
+        if not all(has_raw(project, member) for member in members):
             continue
-        for member in members:
+        for member in members:  # every time: the project's files may have changed
             below = raw_folder(root, name) / (member if params.datasets[name].members else "")
-            shutil.copytree(raw_folder(project, member), below)
+            sync_folder(raw_folder(project, member), below)
     made = [out for stage in graph.stages for out in stage.outs]
     for name in datasets_to_fetch(root, params, made):
         log.info("%s: raw files from the mirror or by URL", name)
@@ -91,11 +92,30 @@ def write_results(folder: Path, study: ScaleStudy, seconds: dict[str, float]) ->
     The figure shows test errors, so that there is none before a model is evaluated.
     """
     for name, frame in study.tables().items():
-        write_csv(folder / f"{name}.csv", frame)
+        if frame.empty:
+            (folder / f"{name}.csv").unlink(missing_ok=True)  # of an earlier run
+        else:
+            write_csv(folder / f"{name}.csv", frame)
     write_text(folder / "table.md", markdown_of_study(study))
-    if not study.errors.empty:
+    if study.errors.empty:
+        (folder / "figure.png").unlink(missing_ok=True)
+    else:
         write_png(folder / "figure.png", draw_scale_study(study))
     write_text(folder / "seconds.json", json.dumps(seconds, indent=1) + "\n")
+
+
+def write_tables(project: Path, root: Path, preset: str, content: dict[str, Any]) -> list[str]:
+    """Writes the results of all models that are healed by now; returns their names.
+
+    Those that were made by other code or values than now are not among them.
+    """
+    params, graph = validate_params(content, preset), read_graph(project / "dvc.yaml", content)
+    done = done_stages(root, graph, fingerprints(root, graph, content))
+    healed = models_with(HEALED, params, done)
+    if healed:
+        study = read_study(root, params, done)
+        write_results(project / "data/studies" / preset, study, stage_seconds(root, graph))
+    return healed
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -148,9 +168,11 @@ def main(argv: list[str]) -> None:
     args, project = _arguments(argv), Path.cwd()
     preset = args.preset or _preset()
     load_params(project / "params.yaml")
-    root, content = make_workspace(project, preset, args.models)
+    whole = load_preset(project / "params.yaml", preset)
+    content, root = only_models(whole, preset, args.models), project / ".state" / "bare" / preset
     params = validate_params(content, preset)
     with one_at_a_time(root):
+        make_workspace(project, root, content)
         graph = read_graph(project / "dvc.yaml", content)
         graph = graph.towards(args.goals) if args.goals else graph
         bring_raw(project, root, params, graph)
@@ -160,10 +182,7 @@ def main(argv: list[str]) -> None:
             outcome = run_graph(root, graph, content, piece)
         except StageFailedError as error:
             outcome, failure = Outcome(error.done, None), error
-        healed = models_with(HEALED, params, outcome.done)
-        if healed:
-            study = read_study(root, params, outcome.done)
-            write_results(folder, study, stage_seconds(root, graph))
+        healed = write_tables(project, root, preset, whole)
         if failure is not None:
             raise failure
     if outcome.stopped_at:

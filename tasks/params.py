@@ -161,16 +161,24 @@ def yaml_text(content: dict[str, Any]) -> str:
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     """A new mapping: `override` laid over `base`, mappings merged key by key.
 
-    What `run` holds is replaced and not merged: a preset says all that its graph covers.
+    What `run` holds is replaced and not merged: a preset says all that its graph covers. Where it
+    names models, what others need (corpora, mixes, pretrain, imports) is left out.
     """
     merged = dict(base)
     for key, value in override.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = {**old, **value} if key == "run" else merge(old, value)
+            merged[key] = _run_of(old, value) if key == "run" else merge(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _run_of(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    kept = base
+    if "models" in override:
+        kept = {key: old if key == "datasets" else type(old)() for key, old in base.items()}
+    return {**kept, **override}
 
 
 def validate_params(content: dict[str, Any], source: str) -> Params:

@@ -52,14 +52,13 @@ class ScaleStudy:
     machine: str
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables by name."""
-        found = {
+        """The tables by name, empty ones as well."""
+        return {
             "validation": self.validation,
             "profile": self.profile,
             "errors": self.errors,
             "latency": self.latency,
         }
-        return {name: frame for name, frame in found.items() if not frame.empty}
 
 
 def models_with(stages: Sequence[str], params: Params, done: Collection[str]) -> list[str]:

@@ -106,6 +106,11 @@ def missing_outs(root: Path, stage: Stage) -> list[str]:
     return [out for out in stage.outs if not (root / out).exists()]
 
 
+def done_stages(root: Path, graph: Graph, marks: Mapping[str, str]) -> set[str]:
+    """The names of the stages that are done, by the fingerprints that `fingerprints` gives."""
+    return {stage.name for stage in graph.stages if is_done(root, stage, marks[stage.name])}
+
+
 def mark_done(root: Path, stage: Stage, mark: str, seconds: float) -> None:
     """Notes that a stage with this fingerprint is done, and how long its last start took."""
     content = {"fingerprint": mark, "seconds": round(seconds, 3)}

@@ -15,6 +15,7 @@ from pathlib import Path
 from tasks.errors import ParamsError
 from tasks.pipeline.environment import stage_variables
 from tasks.pipeline.graph import Stage
+from tasks.runtime import STOPPED_STATUS, die_with_parent
 
 POLL_SECONDS = 0.05
 
@@ -42,8 +43,17 @@ def start(root: Path, stage: Stage, threads: int) -> subprocess.Popen[bytes]:
         else:
             (root / out).unlink(missing_ok=True)
         (root / out).parent.mkdir(parents=True, exist_ok=True)
+    parent = os.getpid()
+
+    def tie() -> None:
+        """In the child: it ends with the parent, even if that dies before this line."""
+        die_with_parent()
+        if os.getppid() != parent:
+            os._exit(STOPPED_STATUS)
+
     return subprocess.Popen(
         [sys.executable, *arguments],
+        preexec_fn=tie,  # noqa: PLW1509 - no other thread of this process runs Python
         cwd=root,
         env=os.environ | stage_variables(threads),
         stdin=subprocess.DEVNULL,

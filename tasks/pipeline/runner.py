@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tasks.errors import ArtifactError, FewlayersError
-from tasks.pipeline.done import fingerprints, is_done, mark_done, missing_outs, unmark
+from tasks.pipeline.done import done_stages, fingerprints, mark_done, missing_outs, unmark
 from tasks.pipeline.graph import Graph, Stage
 from tasks.pipeline.processes import POLL_SECONDS, arguments_of, start, stop
 from tasks.pipeline.schedule import available_cores, stages_within, startable
@@ -133,7 +133,7 @@ class _Work:
     def __init__(self, root: Path, graph: Graph, params: Mapping[str, Any], threads: int) -> None:
         self.root, self.graph, self.threads = root, graph, threads
         self.marks = fingerprints(root, graph, params)
-        self.done = {s.name for s in graph.stages if is_done(root, s, self.marks[s.name])}
+        self.done = done_stages(root, graph, self.marks)
         self.failed: dict[str, str] = {}  # why
         self.running: dict[str, _Started] = {}
         for stage in self.left():

@@ -10,7 +10,7 @@ from typing import Self
 
 from optuna.storages import BaseStorage
 
-from tasks.pipeline.schedule import available_cores
+from tasks.pipeline.schedule import available_cores, stages_within
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import POLL_SECONDS, Gauge, measure_one
 from tasks.sections.run import Runtime
@@ -64,10 +64,11 @@ class Workers:
 def processes_of(runtime: Runtime, options: Search) -> int:
     """How many processes search at once: `search_workers`, as far as they have work and cores."""
     wanted, cores = runtime.search_workers, available_cores()
-    if wanted * runtime.threads > cores:
+    beside = stages_within(cores, threads=runtime.threads, wanted=runtime.parallel_stages)
+    if wanted > 1 and wanted * runtime.threads * beside > cores:
         log.warning(
-            "runtime.search_workers %d x runtime.threads %d is more than this machine's %d cores",
-            wanted, runtime.threads, cores,
+            "runtime.search_workers %d x runtime.threads %d x runtime.parallel_stages %d is more "
+            "than this machine's %d cores", wanted, runtime.threads, beside, cores,
         )  # fmt: skip
     if wanted > options.batch:
         log.warning(

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.sections.base import Count, Length, Name, Section
+from tasks.sections.storage import refuse_password
 
 
 class Windows(Section):
@@ -57,7 +58,7 @@ class Dataset(Section):
     members: dict[Name, "Dataset"] = Field(
         default_factory=dict
     )  # of a joined one: how to read each
-    url: str | None = None
+    url: Annotated[str, AfterValidator(refuse_password)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     freq: str | None = None
     time_column: str | None = None

@@ -1,6 +1,7 @@
 """Which model entries a run may hold, and what each may start from."""
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
@@ -38,6 +39,14 @@ def check_models(run: Run, models: Mapping[str, AnyEntry], windows: Windows) -> 
                     f"{name!r} is in run.models and in run.{kind}; {verb} one entry and name "
                     "another in run.models, with start: {kind: pretrained, model: " + name + "}"
                 )
+    pairs: dict[str, tuple[str, str]] = {}
+    for pair in itertools.product(run.datasets, run.models):
+        other = pairs.setdefault("-".join(pair), pair)
+        if other != pair:
+            raise ValueError(
+                f"dataset {pair[0]!r} with model {pair[1]!r} and {other[0]!r} with {other[1]!r} "
+                f"would be one stage, {'-'.join(pair)!r}; rename one of them"
+            )
     for name in (*run.models, *run.pretrain):
         entry = models[name]
         if isinstance(entry, ZooEntry):

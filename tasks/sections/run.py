@@ -1,8 +1,8 @@
 """What runs, where and how: the sections `runtime`, `run` and `studies`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.sections.base import Count, Length, Name, Section
 from tasks.sections.storage import Storage
@@ -51,3 +51,13 @@ class Study(Section):
     # together: every combination; one_by_one: the first of each list, and from there each other
     # value alone
     vary: Literal["together", "one_by_one"] = "together"
+
+    @model_validator(mode="after")
+    def _cells_differ(self) -> Self:
+        percents = [round(100 * share) for share in self.shares]
+        for name, values in (
+            ("seeds", self.seeds), ("horizons", self.horizons), ("shares (in whole %)", percents),
+        ):  # fmt: skip
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} must differ, as cells are named by them; got {values}")
+        return self

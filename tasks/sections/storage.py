@@ -19,6 +19,16 @@ def hide_passwords(text: str) -> str:
     return text
 
 
+def refuse_password(url: str) -> str:
+    """The URL. Raises ValueError where it holds a password, which would be stored and shown."""
+    if hide_passwords(url) != url:
+        raise ValueError(
+            f"a URL must not hold a password, here {hide_passwords(url)}: it would be written down "
+            "and shown; fetch the file yourself and give its path"
+        )
+    return url
+
+
 def check_storage(value: str) -> str:
     """The setting, if it may stand in params.yaml. Raises ValueError."""
     if value in {"journal", "env"}:

@@ -9,8 +9,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from flows.environment import stage_environment, state_folder
-from flows.workspace import sync_folder
 from tasks.artifacts.files import write_text
+from tasks.artifacts.folders import sync_folder
 from tasks.data.fetch import fetch, has_raw
 from tasks.models.registry import load_model
 from tasks.params import Params, load_preset, merge, validate_params, yaml_text

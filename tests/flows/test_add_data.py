@@ -2,6 +2,11 @@
 
 import gzip
 import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,7 @@ from flows.add_data import add_data, dataset_entry
 from flows.errors import FlowError
 from tasks.errors import DataError, ParamsError
 from tasks.params import load_params
+from tests import ROOT
 from tests.flows.support import Workspace
 
 ROWS = "".join(f"2024-01-{d:02d} {h:02d}:00,{h + d}\n" for d in range(1, 31) for h in range(24))
@@ -38,8 +44,9 @@ def test_file_is_copied_tracked_and_entered_with_comments_kept(
 ) -> None:
     (tmp_path / "power.csv").write_text(CONTENT)
     options = {"freq": "h", "time_column": "date", "targets": []}
-    profile = add_data(project.root, "power", str(tmp_path / "power.csv"), options)
+    profile, note = add_data(project.root, "power", str(tmp_path / "power.csv"), options)
     assert profile.rows == 720
+    assert note == "data/raw/power.dvc"
     params = load_params(project.root / "params.yaml")
     assert params.run.datasets == ["demo", "power"]
     assert params.datasets["power"].time_column == "date"
@@ -108,3 +115,38 @@ def test_unknown_name_without_a_file_lists_the_known(project: Workspace) -> None
 def test_option_with_a_bad_value_is_named() -> None:
     with pytest.raises(ParamsError, match=r"^--time-unit: .*; got 'minutes'$"):
         dataset_entry({"time_unit": "minutes", "freq": None})
+
+
+def test_what_a_killed_add_data_left_is_named(project: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "power.csv").write_text(CONTENT)
+    (project.root / "data/raw/power").mkdir()
+    project.write("data/raw/power/power.csv", CONTENT)
+    with pytest.raises(FlowError, match=r"remove it \(rm -r data/raw/power\) and add it again"):
+        add_data(project.root, "power", str(tmp_path / "power.csv"), {"freq": "h"})
+
+
+def test_a_url_with_a_password_is_refused_and_not_shown(project: Workspace) -> None:
+    before = everything(project.root)
+    with pytest.raises(
+        ParamsError, match=r"must not hold a password, here http://joe:\*\*\*@"
+    ) as one:
+        add_data(project.root, "power", "http://joe:s3cret@127.0.0.1/x.csv", {"freq": "h"})
+    assert "s3cret" not in str(one.value)
+    assert everything(project.root) == before
+
+
+def test_add_data_stopped_by_a_signal_leaves_nothing_behind(project: Workspace) -> None:
+    before = everything(project.root)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # which never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/power.csv"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "add-data", "power", url],
+            cwd=project.root,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        while not (project.root / "data/raw/power").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=60) == 130
+    assert everything(project.root) == before

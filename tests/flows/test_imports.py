@@ -1,6 +1,8 @@
 """Imported data: each run looks at the source; a refused delivery leaves everything as it was."""
 
 import http.server
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +15,7 @@ from flows.add_data import add_data
 from flows.imports import dataset_of, update_import
 from tasks.errors import DataError
 from tasks.params import load_params
+from tests import ROOT
 from tests.flows.support import Workspace
 from tests.flows.test_refresh import run_flow
 
@@ -110,3 +113,18 @@ def test_a_source_that_is_gone_does_not_stop_a_run(
 @pytest.mark.parametrize("name", ["data/raw/power.dvc", NOTE, "data/raw/power"])
 def test_the_dataset_is_the_folder_below_raw(name: str) -> None:
     assert dataset_of(name) == "power"
+
+
+def test_git_sees_the_note_of_an_import_and_not_its_data(
+    workspace: Workspace, source: tuple[Path, str]
+) -> None:
+    """With the project's own .gitignore: DVC writes no note where git would not see it."""
+    for command in (["init", "--quiet"], ["config", "user.email", "x@y"]):
+        subprocess.run(["git", *command], cwd=workspace.root, check=True)
+    workspace.write(".gitignore", (ROOT / ".gitignore").read_text())
+    shutil.rmtree(workspace.root / ".dvc")
+    _, note = add_data(workspace.root, "power", source[1], {"freq": "h"})
+    assert note == NOTE
+    asked = ["git", "ls-files", "--others", "--exclude-standard", "data/raw/power"]
+    seen = subprocess.run(asked, cwd=workspace.root, check=True, capture_output=True, text=True)
+    assert seen.stdout.split() == [NOTE]

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flows.errors import FlowError
 from flows.server import find_server, free_port, start_server
 
 pytestmark = pytest.mark.flow
@@ -35,3 +36,19 @@ def test_server_is_found_by_its_note_and_the_note_goes_with_it(
         assert find_server(tmp_path) == api
     assert find_server(tmp_path) is None
     assert not (tmp_path / ".state" / "prefect" / "server.json").exists()
+
+
+def test_a_configured_server_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    with pytest.raises(FlowError, match=f"PREFECT_API_URL: nobody answers at {address}"):
+        find_server(tmp_path)
+
+
+def test_a_configured_server_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: str
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    assert find_server(tmp_path) == prefect_server

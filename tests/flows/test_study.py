@@ -32,11 +32,12 @@ made = {
     "zero_shot": None, "pruned": one, "verdict": "inconclusive", "margin": 0.02, "p_value": 0.5,
     "controls": {name: one for name in
                  ("random_0", "random_1", "first", "even", "scratch", "linear")},
-    "p_superior": 0.5, "difference": 0.0, "interval": [-0.1, 0.1], "block_length": 3,
+    "p_superior": 0.5, "p_inferior": 0.5, "difference": 0.0, "interval": [-0.1, 0.1],
+    "block_length": 3,
     "selection_adds": False, "valid_mse": {"full": 1.0, "pruned": 1.0}, "reason": "none",
     "recommendation": "keep the full one",
     "diebold_mariano": {"statistic": 0.0, "p_value": 1.0, "p_superior": 0.5,
-                        "p_noninferior": 0.5, "verdict": "inconclusive"},
+                        "p_noninferior": 0.5, "p_inferior": 0.5, "verdict": "inconclusive"},
 }
 path = pathlib.Path("evaluation/demo/tiny/evaluation.json")
 path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from flows import dvc
-from flows.workspace import bring_reports, make_workspace, sync_folder
+from flows.errors import FlowError
+from flows.workspace import bring_reports, make_workspace, one_run
+from tasks.artifacts.folders import sync_folder
 from tasks.errors import ParamsError
 from tasks.params import load_params
 from tests.flows.support import Workspace
@@ -81,3 +83,12 @@ def test_sync_deletes_what_the_source_lost(tmp_path: Path) -> None:
     sync_folder(tmp_path / "a", tmp_path / "b")
     assert sorted(p.name for p in (tmp_path / "b").rglob("*")) == ["y.py"]
     assert (tmp_path / "b/y.py").stat().st_mtime_ns == stamp
+
+
+def test_a_run_that_is_at_work_keeps_its_parameters(project: Workspace) -> None:
+    root = make_workspace(project.root, "small")
+    before = (root / "params.yaml").read_text()
+    project.write("params.yaml", project.read("params.yaml").replace("seed: 3", "seed: 5"))
+    with one_run(root), pytest.raises(FlowError, match="another run is at work in"):
+        make_workspace(project.root, "small")
+    assert (root / "params.yaml").read_text() == before

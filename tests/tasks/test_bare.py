@@ -8,12 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.bare import make_workspace
+from tasks.bare import bring_raw, make_workspace, only_models
 from tasks.errors import ParamsError
-from tasks.params import read_yaml, yaml_text
+from tasks.params import load_params, load_preset, read_yaml, yaml_text
+from tasks.pipeline.graph import Graph
+from tasks.pipeline.runner import one_at_a_time
 from tests import ROOT
 
 KEPT = ("code", "generate", "prepare", "start", "train")
@@ -162,9 +165,50 @@ def test_only_what_the_goals_need_is_run(tmp_path: Path) -> None:
 
 def test_only_the_models_that_are_named_are_run(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
-    root, content = make_workspace(project, "gpu", ["tsfm-base", "tsfm-tiny"])
+    whole = load_preset(project / "params.yaml", "gpu")
+    content = only_models(whole, "gpu", ["tsfm-base", "tsfm-tiny"])
     assert list(content["run"]["models"]) == ["tsfm-base", "tsfm-tiny"]
-    assert read_yaml(root / "params.yaml")["run"] == content["run"]
-    assert len(make_workspace(project, "gpu")[1]["run"]["models"]) == 4
+    make_workspace(project, tmp_path / "root", content)
+    assert read_yaml(tmp_path / "root/params.yaml")["run"] == content["run"]
+    assert only_models(whole, "gpu", []) == whole
+    assert len(whole["run"]["models"]) == 4
     with pytest.raises(ParamsError, match="has no 'tsfm-pico'; it has tsfm-tiny, tsfm-small"):
-        make_workspace(project, "gpu", ["tsfm-pico"])
+        only_models(whole, "gpu", ["tsfm-pico"])
+
+
+def test_a_run_that_is_at_work_keeps_its_parameters(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    root = workspace(project)
+    root.mkdir(parents=True)
+    (root / "params.yaml").write_text("as they were")
+    with one_at_a_time(root):
+        second = start(project)
+        assert "another run is at work there" in second.communicate()[0]
+    assert second.returncode == 1
+    assert (root / "params.yaml").read_text() == "as they were"
+
+
+def test_a_stage_ends_with_a_runner_that_is_killed_while_it_begins(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    process = start(project)
+    while not (below := psutil.Process(process.pid).children()):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.kill()  # the first stage imports for a second or more
+    process.communicate()
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not alive
+
+
+def test_raw_files_are_those_that_the_project_has_now(tmp_path: Path) -> None:
+    project, root = tmp_path / "project", tmp_path / "root"
+    (project / "data/raw/demo").mkdir(parents=True)
+    (project / "data/raw/demo/a.csv").write_text("old")
+    params = load_params(ROOT / "params.yaml")
+    for text in ("old", "new"):
+        (project / "data/raw/demo/a.csv").write_text(text)
+        (root / "data/raw/demo").mkdir(parents=True, exist_ok=True)
+        (root / "data/raw/demo/torn.csv").write_text("of a run that was killed")
+        bring_raw(project, root, params, Graph(stages=(), parents={}))
+        found = {path.name: path.read_text() for path in (root / "data/raw/demo").iterdir()}
+        assert found == {"a.csv": text}

@@ -143,6 +143,11 @@ def test_missing_and_undecodable_files_are_refused(path: Path) -> None:
         (at("datasets", "d", "split", value={"train": 100, "validation": 0.1, "test": 0.2}),
          "three row counts or three shares"),
         (at("evaluation", "alpha", value=0.5), "evaluation.alpha: .*less than 0.5"),
+        (at("datasets", "d", "url", value="http://joe:hidden@h/x.csv"),
+         r"datasets\.d\.url: a URL must not hold a password, here http://joe:\*\*\*@h/x.csv"),
+        (at("studies", value={"s": {"preset": "p", "shares": [0.33, 0.334]}}),
+         r"shares \(in whole %\) must differ, .*; got \[33, 33\]"),
+        (at("studies", value={"s": {"preset": "p", "seeds": [1, 1]}}), "seeds must differ"),
     ],
 )  # fmt: skip
 def test_values_and_combinations_that_cannot_be_are_refused(change: Change, message: str) -> None:
@@ -191,6 +196,26 @@ def test_merge_lays_the_second_over_the_first() -> None:
     base = {"a": {"x": 1, "y": 2}, "b": 3}
     assert merge(base, {"a": {"y": 5}, "c": 6}) == {"a": {"x": 1, "y": 5}, "b": 3, "c": 6}
     assert base == {"a": {"x": 1, "y": 2}, "b": 3}
+
+
+def test_a_preset_that_names_models_says_all_that_they_need() -> None:
+    run = {"datasets": ["d"], "models": {"m": "n"}, "mixes": ["x"], "pretrain": {"n": "x"},
+           "imports": {"o": "folder"}}  # fmt: skip
+    models = {"models": {"m": "none"}}
+    own = run | models | {"mixes": [], "pretrain": {}, "imports": {}}
+    assert merge({"run": run}, {"run": models})["run"] == own
+    assert merge({"run": run}, {"run": models | {"datasets": ["e"]}})["run"]["datasets"] == ["e"]
+    assert merge({"run": run}, {"run": {"datasets": ["e"]}})["run"] == run | {"datasets": ["e"]}
+
+
+def test_pairs_that_would_be_one_stage_are_refused() -> None:
+    params = content()
+    datasets, models = params["datasets"], params["models"]
+    datasets["d-e"] = dict(datasets["d"])
+    models["e-m"] = dict(models["m"])
+    params["run"] |= {"datasets": ["d", "d-e"], "models": {"m": "none", "e-m": "none"}}
+    with pytest.raises(ParamsError, match="'d' with 'e-m' would be one stage, 'd-e-m'; rename"):
+        validate_params(params, "params.yaml")
 
 
 def test_presets_are_validated_with_the_rest(path: Path) -> None:
