@@ -138,7 +138,8 @@ def _study_name(params: Params, pair: str, scores: Scores) -> str:
     folders = (Path("models/full") / pair, Path("data/prepared") / dataset / "history")
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
     hashes = [sha256_of(path) for path in files]
-    code = checksums(Path(), code_files(Path(), Path("tasks/search.py")))
+    own = Path(__file__)
+    code = checksums(own.parents[1], code_files(own.parents[1], own))
     settings = (hashes, code, scores, params.search, params.seed, params.windows)
     return fingerprint(settings, [])[:24]
 
