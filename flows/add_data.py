@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
+from flows.imports import note_of
 from tasks.artifacts.data import Profile
 from tasks.data.fetch import fetch, has_raw, raw_folder
 from tasks.data.prepared import audit
@@ -74,7 +75,8 @@ def add_data(
         else:
             fields = entry.model_dump(exclude_defaults=True, exclude_none=True)
             register(root / "params.yaml", name, {"kind": entry.kind, **fields})
-    note = next(iter(sorted(folder.glob("*.dvc"))), folder.with_name(f"{name}.dvc"))
+    note = note_of(root, name)
+    assert note is not None
     return profile, note.relative_to(root).as_posix()
 
 
@@ -93,9 +95,7 @@ def _entry(
     except ValueError as error:
         raise ParamsError(f"add-data: {error}") from error
     if has_raw(root, name):
-        folder = raw_folder(root, name)
-        is_tracked = folder.with_name(f"{name}.dvc").is_file() or any(folder.glob("*.dvc"))
-        if name not in params.datasets and not is_tracked:
+        if name not in params.datasets and note_of(root, name) is None:
             raise FlowError(
                 f"data/raw/{name} is there, but DVC and params.yaml do not know it: an add-data "
                 f"that was killed left it; remove it (rm -r data/raw/{name}) and add it again"

@@ -174,10 +174,11 @@ def add_data(
       fewlayers add-data etth1
     """
     from flows.add_data import add_data as add
+    from flows.processes import interrupt
     from flows.summary import print_profile
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)  # so that what was begun is undone
+        signal.signal(number, interrupt)  # so that what was begun is undone
     profile, note = add(Path.cwd(), name, source, reading)
     print_profile(profile)
     typer.echo(f"added: data/raw/{name}, {note} and the entry in params.yaml")
@@ -262,10 +263,6 @@ def keep_examples(text: str) -> str:
 
 for _command in app.registered_commands:
     _command.help = keep_examples(inspect.getdoc(_command.callback) or "")
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def main() -> NoReturn:

@@ -19,6 +19,13 @@ def dataset_of(path: str) -> str:
     return path.removeprefix(RAW).partition("/")[0].removesuffix(".dvc")
 
 
+def note_of(root: Path, dataset: str) -> Path | None:
+    """DVC's note of a dataset's raw files: beside their folder, or of an import within it."""
+    folder = raw_folder(root, dataset)
+    beside = folder.with_name(f"{dataset}.dvc")
+    return beside if beside.is_file() else next(iter(sorted(folder.glob("*.dvc"))), None)
+
+
 def update_import(root: Path, name: str, path: str, params: Params) -> bool:
     """Brings an import up to date; returns whether it has changed.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 
 from flows.child import GRACE_SECONDS
 from flows.errors import StoppedError
@@ -137,6 +137,11 @@ def _ask_all() -> list[Child]:
     for child in children:
         child.terminate()
     return children
+
+
+def interrupt(_number: int, _frame: object) -> NoReturn:
+    """A handler that makes a signal end the process as Ctrl-C does, what was begun undone."""
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -4,10 +4,10 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from flows.environment import base_environment, prefect_environment, use
 from flows.errors import FlowError
+from flows.processes import interrupt
 from flows.server import HOST, own_server, start_server
 
 
@@ -18,7 +18,7 @@ def serve(root: Path, port: int) -> None:
         FlowError: the port is taken, another server is at work, or a part ends by itself.
     """
     _check_free(root, port)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     use(prefect_environment(root))
     with start_server(root, port=port, is_lasting=True) as api:
         use({"PREFECT_API_URL": api})
@@ -38,10 +38,6 @@ def serve(root: Path, port: int) -> None:
             print("stopping", flush=True)
         finally:
             worker.stop()
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _check_free(root: Path, port: int) -> None:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from flows import dvc
 from flows.environment import state_folder
 from flows.errors import FlowError
+from flows.imports import note_of
 from tasks.artifacts.files import write_text
 from tasks.artifacts.folders import copy_file, sync_folder
 from tasks.data.fetch import raw_folder
@@ -76,12 +77,10 @@ def one_run(root: Path) -> Iterator[None]:
 def _copy_raw(project: Path, root: Path, dataset: str) -> None:
     """Copies a dataset's tracked raw files; those that stages make or URLs give come later."""
     source, target = raw_folder(project, dataset), raw_folder(root, dataset)
-    note = source.with_name(f"{dataset}.dvc")
-    if note.is_file() and source.is_dir():
+    note = note_of(project, dataset)
+    if note is not None and source.is_dir():
         sync_folder(source, target)
-        copy_file(note, target.with_name(note.name))
-    elif any(source.glob("*.dvc")):  # imported: the note lies in the folder
-        sync_folder(source, target)
+        copy_file(note, root / note.relative_to(project))
 
 
 def bring_reports(project: Path, root: Path, preset: str) -> Path:

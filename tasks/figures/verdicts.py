@@ -60,8 +60,8 @@ def correct_verdicts(
     upgraded.
 
     The verdict is the bootstrap's. Of a model that is worse by just the margin it says non-inferior
-    in at most 4.5 % of 2,000 simulations in each of 15 settings; Diebold and Mariano's test, which
-    counts the autocorrelation of overlapping targets only, in up to 7.9 %, above 5 % in 12
+    in at most 4.5 % of 2,000 simulations in each of 20 settings; Diebold and Mariano's test, which
+    counts the autocorrelation of overlapping targets only, in up to 11.3 %, above 5 % in 17
     (`python -m tests.bench.verdicts`). So that test is shown beside it and decides nothing.
 
     Args:

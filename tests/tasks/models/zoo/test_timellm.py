@@ -29,13 +29,10 @@ from tasks.models.zoo.family import ZooModel
 from tasks.models.zoo.timellm import TimeLlm
 from tasks.scorers.gradients import requiring_gradients
 from tasks.sections.data import Windows
-from tasks.sections.healing import Healing
 from tasks.sections.zoo import ZooEntry
-from tasks.training.healing import Healer
 from tasks.training.parts import frozen_names
 from tasks.training.seam import repair_seams
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows
-from tests.tiny import tiny_data, tiny_recipe
 
 WINDOWS = Windows(context=CONTEXT, horizon=HORIZON)
 GPT2 = {
@@ -177,28 +174,6 @@ def test_seams_are_repaired_behind_a_block_and_before_the_first_without_a_prompt
     before = gap()
     repair_seams(smaller, model, made, ridge=1e-2)
     assert gap() < before
-
-
-def test_a_rival_with_random_weights_trains_its_language_model():
-    model = tiny().with_random_weights(seed=1)
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    healer = Healer(
-        full=tiny(),
-        teacher=tiny(),
-        data=tiny_data(),
-        recipe=tiny_recipe(),
-        healing=Healing(rivals=["plain", "plain@4"]),
-        rate=1e-4,
-        scratch_rate=1e-3,
-        scores=None,
-    )
-    scratch = healer.rivals("scratch", model, 3, rate=healer.scratch_rate)
-    assert [one.learning_rate for one in scratch] == [1e-3, 4e-3]
-    for one in scratch:
-        assert all(parameter.requires_grad for parameter in one.model.parameters())
-    for one in healer.rivals("full_extra", healer.full, 3):
-        assert not any(parameter.requires_grad for parameter in one.model.backbone.parameters())
-        assert one.learning_rate in (1e-4, 4e-4)
 
 
 @pytest.mark.parametrize("shape", [GPT2, LLAMA, QWEN3])
