@@ -20,9 +20,10 @@ from flows import dvc
 from flows.errors import FlowError
 from flows.study_tables import PARTIAL, keep, read_piece, write_tables
 from flows.workspace import renew_workspace
-from tasks.params import Params, load_params, load_preset, merge
+from tasks.params import Params, load_params
 from tasks.pipeline.done import settings
 from tasks.pipeline.graph import read_graph
+from tasks.presets import load_preset, merge, only_models
 from tasks.sections.run import Study
 
 FOLDER: Final = Path("data/studies")
@@ -83,7 +84,7 @@ def cell_content(project: Path, study: Study, cell: Cell) -> dict[str, Any]:
         if cell.dataset:
             content["run"] = content["run"] | {"datasets": [cell.dataset]}
         if study.models is not None:
-            content["run"] = _only_models(content["run"], study.models)
+            content.update(only_models(content, study.models, f"a study of preset {study.preset}"))
 
     return load_preset(project / "params.yaml", study.preset, change)
 
@@ -93,16 +94,6 @@ def settings_of(project: Path, content: dict[str, Any]) -> str:
     graph = read_graph(project / "dvc.yaml", content).towards(GOALS)
     text = json.dumps(settings(project, graph, content), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _only_models(run: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The section `run` with the models that are named and the pretraining that they need."""
-    absent = sorted(set(names) - set(run["models"]))
-    if absent:
-        raise FlowError(f"a study's models must be in its preset's run.models; {absent[0]} is not")
-    models = {name: base for name, base in run["models"].items() if name in names}
-    pretrain = {m: mix for m, mix in run.get("pretrain", {}).items() if m in models.values()}
-    return run | {"models": models, "pretrain": pretrain}
 
 
 def run_study(

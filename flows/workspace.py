@@ -18,7 +18,8 @@ from flows.imports import note_of
 from tasks.artifacts.files import write_text
 from tasks.artifacts.folders import copy_file, sync_folder
 from tasks.data.fetch import raw_folder
-from tasks.params import load_preset, validate_params, yaml_text
+from tasks.params import validate_params, yaml_text
+from tasks.presets import from_elsewhere, load_preset
 
 COPIED: Final = ("dvc.yaml", ".dvcignore", "data/pretrained/none/README.md")
 
@@ -45,7 +46,7 @@ def renew_workspace(project: Path, name: str, content: dict[str, Any]) -> Path:
     root = state_folder(project) / "presets" / name
     root.mkdir(parents=True, exist_ok=True)
     with one_run(root):  # nothing is changed under a run that is at work
-        write_text(root / "params.yaml", yaml_text(content))
+        write_text(root / "params.yaml", yaml_text(from_elsewhere(content, project)))
         for file in COPIED:
             if (project / file).is_file():
                 copy_file(project / file, root / file)

@@ -10,22 +10,21 @@ import argparse
 import json
 import logging
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.artifacts.files import write_csv, write_text
 from tasks.artifacts.folders import sync_folder
 from tasks.data.fetch import datasets_to_fetch, fetch, has_raw, raw_folder
-from tasks.errors import ParamsError
 from tasks.figures.scale import draw_scale_study
 from tasks.figures.style import write_png
 from tasks.metrics.scale import FINISHED, HEALED, ScaleStudy, models_with, read_study
 from tasks.metrics.scale_tables import markdown_of_study
-from tasks.params import Params, load_params, load_preset, validate_params, yaml_text
+from tasks.params import Params, load_params, validate_params, yaml_text
 from tasks.pipeline.done import done_stages, fingerprints, stage_seconds
 from tasks.pipeline.graph import Graph, read_graph
 from tasks.pipeline.runner import Outcome, Piece, StageFailedError, one_at_a_time, run_graph
+from tasks.presets import from_elsewhere, load_preset, only_models
 from tasks.runtime import run_stage
 
 ON_CUDA, ELSEWHERE = "gpu", "gpu-pico"  # presets
@@ -33,21 +32,6 @@ UNFINISHED = 75  # exit status: sysexits.h's EX_TEMPFAIL, "try again"
 NO_BASE_NOTE = "data/pretrained/none/README.md"  # what a model without a pretrained start reads
 
 log = logging.getLogger(__name__)
-
-
-def only_models(content: dict[str, Any], preset: str, only: Sequence[str]) -> dict[str, Any]:
-    """The content of params.yaml with a part of its models; all, where none is named.
-
-    Raises:
-        ParamsError: the preset does not run such a model.
-    """
-    models = content["run"]["models"]
-    if unknown := [name for name in only if name not in models]:
-        raise ParamsError(
-            f"--models: the preset {preset} has no {unknown[0]!r}; it has {', '.join(models)}"
-        )
-    chosen = {name: models[name] for name in only or models}
-    return content | {"run": content["run"] | {"models": chosen}}
 
 
 def make_workspace(project: Path, root: Path, content: dict[str, Any]) -> None:
@@ -168,8 +152,10 @@ def main(argv: list[str]) -> None:
     args, project = _arguments(argv), Path.cwd()
     preset = args.preset or _preset()
     load_params(project / "params.yaml")
-    whole = load_preset(project / "params.yaml", preset)
-    content, root = only_models(whole, preset, args.models), project / ".state" / "bare" / preset
+    root = project / ".state" / "bare" / preset
+    whole = content = from_elsewhere(load_preset(project / "params.yaml", preset), project)
+    if args.models:
+        content = only_models(whole, args.models, f"--models, preset {preset}")
     params = validate_params(content, preset)
     with one_at_a_time(root):
         make_workspace(project, root, content)

@@ -6,7 +6,7 @@ and the rule. YAML 1.2 (so `1e-3` is a number); no aliases, no tags, at most 64 
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -154,31 +154,9 @@ def yaml_text(content: dict[str, Any]) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.representer.ignore_aliases = lambda _: True  # what stands in two places is written twice
     yaml.dump(content, text)
     return text.getvalue()
-
-
-def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """A new mapping: `override` laid over `base`, mappings merged key by key.
-
-    What `run` holds is replaced and not merged: a preset says all that its graph covers. Where it
-    names models, what others need (corpora, mixes, pretrain, imports) is left out.
-    """
-    merged = dict(base)
-    for key, value in override.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            merged[key] = _run_of(old, value) if key == "run" else merge(old, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _run_of(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    kept = base
-    if "models" in override:
-        kept = {key: old if key == "datasets" else type(old)() for key, old in base.items()}
-    return {**kept, **override}
 
 
 def validate_params(content: dict[str, Any], source: str) -> Params:
@@ -221,27 +199,3 @@ def _shown(value: Any) -> str:
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """The parameters of this workspace. Raises ParamsError."""
     return validate_params(read_yaml(path), str(path))
-
-
-def load_preset(
-    path: Path, preset: str, change: Callable[[dict[str, Any]], None] | None = None
-) -> dict[str, Any]:
-    """The raw content of params.yaml with one of its presets laid over it, validated.
-
-    `change` alters the content in place before it is validated.
-
-    Raises:
-        ParamsError: no such preset, or the result is not valid.
-    """
-    content = read_yaml(path)
-    presets = content.pop("presets", None) or {}
-    content.pop("studies", None)
-    if preset not in presets:
-        raise ParamsError(
-            f"{path}: there is no preset {preset!r}; presets: {', '.join(presets) or 'none'}"
-        )
-    merged = merge(content, presets[preset])
-    if change is not None:
-        change(merged)
-    validate_params(merged, f"{path} with preset {preset}")
-    return merged

@@ -15,8 +15,9 @@ import torch
 
 from tasks.artifacts.evaluation import Evaluation
 from tasks.models.interface import LossSpec, task_loss
-from tasks.params import load_params, load_preset, merge, yaml_text
+from tasks.params import load_params, yaml_text
 from tasks.pipeline.graph import Stage, read_graph
+from tasks.presets import load_preset, merge
 from tests import ROOT
 from tests.emulated import device, emulated_device
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, Contract, windows

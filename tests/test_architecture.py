@@ -15,7 +15,7 @@ from tests import ROOT
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 NOT_STAGE_PARAMS = {"runtime", "presets", "studies"}  # how to run; changing them changes no result
 LAYERS = [
-    ["errors", "sections", "params", "artifacts", "runtime"],
+    ["errors", "sections", "params", "presets", "artifacts", "runtime"],
     ["data"],
     ["models", "custom"],
     ["masks"],

@@ -17,7 +17,8 @@ from transformers import AutoModel, GPT2Config, GPT2Model
 from tasks.artifacts.files import read_json
 from tasks.data.series import load_series
 from tasks.models.registry import load_model
-from tasks.params import load_preset, merge, validate_params, yaml_text
+from tasks.params import validate_params, yaml_text
+from tasks.presets import load_preset, merge
 from tasks.training.replay import load_replay
 from tests import ROOT
 

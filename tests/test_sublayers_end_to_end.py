@@ -28,7 +28,8 @@ from tasks.metrics.stability import Stability
 from tasks.metrics.study import task_row
 from tasks.models.registry import load_model
 from tasks.models.sublayers import SublayerModel
-from tasks.params import load_preset, merge, yaml_text
+from tasks.params import yaml_text
+from tasks.presets import load_preset, merge
 from tests import ROOT
 
 pytestmark = pytest.mark.slow

@@ -18,8 +18,9 @@ from tasks.artifacts.scoring import Scores
 from tasks.artifacts.search import SearchResult
 from tasks.artifacts.training import StartSummary, TrainingSummary
 from tasks.models.registry import load_model
-from tasks.params import load_params, load_preset, merge, read_yaml, validate_params, yaml_text
+from tasks.params import load_params, read_yaml, validate_params, yaml_text
 from tasks.pipeline.graph import read_graph
+from tasks.presets import load_preset, merge
 from tests import ROOT
 from tests.flows.test_add_model import save_bolt
 

@@ -13,7 +13,8 @@ from tasks.artifacts.files import write_text
 from tasks.artifacts.folders import sync_folder
 from tasks.data.fetch import fetch, has_raw
 from tasks.models.registry import load_model
-from tasks.params import Params, load_preset, merge, validate_params, yaml_text
+from tasks.params import Params, validate_params, yaml_text
+from tasks.presets import load_preset, merge
 from tasks.runtime import pick_device
 from tasks.training.healing import Healer, make_healer, save_control
 from tasks.training.recipe import Student

@@ -39,6 +39,14 @@ def test_preset_workspace_has_merged_params_and_tracked_data(project: Workspace)
     assert str(project.root / ".dvc" / "cache") in (root / ".dvc" / "config.local").read_text()
 
 
+def test_a_checkpoint_is_found_from_the_workspace(project: Workspace) -> None:
+    start = "{kind: folder, path: checkpoints/tiny}"
+    entry = f"      far: {{family: chronos_bolt, start: {start}}}\n"
+    project.write("params.yaml", project.read("params.yaml") + entry)
+    params = load_params(make_workspace(project.root, "small") / "params.yaml")
+    assert params.models["far"].start.path == str(project.root / "checkpoints/tiny")
+
+
 def test_project_does_not_see_the_preset_workspace(project: Workspace) -> None:
     before = dvc.stage_graph(project.root)
     make_workspace(project.root, "small")

@@ -12,11 +12,11 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.bare import bring_raw, make_workspace, only_models
-from tasks.errors import ParamsError
-from tasks.params import load_params, load_preset, read_yaml, yaml_text
+from tasks.bare import bring_raw, make_workspace
+from tasks.params import load_params, read_yaml, yaml_text
 from tasks.pipeline.graph import Graph
 from tasks.pipeline.runner import one_at_a_time
+from tasks.presets import load_preset, only_models
 from tests import ROOT
 
 KEPT = ("code", "generate", "prepare", "start", "train")
@@ -166,14 +166,12 @@ def test_only_what_the_goals_need_is_run(tmp_path: Path) -> None:
 def test_only_the_models_that_are_named_are_run(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     whole = load_preset(project / "params.yaml", "gpu")
-    content = only_models(whole, "gpu", ["tsfm-base", "tsfm-tiny"])
-    assert list(content["run"]["models"]) == ["tsfm-base", "tsfm-tiny"]
+    content = only_models(whole, ["tsfm-base", "tsfm-tiny"], "--models")
     make_workspace(project, tmp_path / "root", content)
     assert read_yaml(tmp_path / "root/params.yaml")["run"] == content["run"]
-    assert only_models(whole, "gpu", []) == whole
-    assert len(whole["run"]["models"]) == 4
-    with pytest.raises(ParamsError, match="has no 'tsfm-pico'; it has tsfm-tiny, tsfm-small"):
-        only_models(whole, "gpu", ["tsfm-pico"])
+    refused = start(project, "--models", "tsfm-base")
+    assert "--models, preset smoke: run.models has no 'tsfm-base'" in refused.communicate()[0]
+    assert refused.returncode == 1
 
 
 def test_a_run_that_is_at_work_keeps_its_parameters(tmp_path: Path) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from tasks.errors import ParamsError
-from tasks.params import MAX_PARAMS_BYTES, load_params, load_preset, merge, validate_params
+from tasks.params import MAX_PARAMS_BYTES, load_params, validate_params
 from tasks.sections.data import Split
 from tasks.sections.models import Training
 from tests import ROOT
@@ -192,22 +191,6 @@ def test_a_model_s_training_lies_over_the_section_and_the_scale_gives_the_rate()
     )
 
 
-def test_merge_lays_the_second_over_the_first() -> None:
-    base = {"a": {"x": 1, "y": 2}, "b": 3}
-    assert merge(base, {"a": {"y": 5}, "c": 6}) == {"a": {"x": 1, "y": 5}, "b": 3, "c": 6}
-    assert base == {"a": {"x": 1, "y": 2}, "b": 3}
-
-
-def test_a_preset_that_names_models_says_all_that_they_need() -> None:
-    run = {"datasets": ["d"], "models": {"m": "n"}, "mixes": ["x"], "pretrain": {"n": "x"},
-           "imports": {"o": "folder"}}  # fmt: skip
-    models = {"models": {"m": "none"}}
-    own = run | models | {"mixes": [], "pretrain": {}, "imports": {}}
-    assert merge({"run": run}, {"run": models})["run"] == own
-    assert merge({"run": run}, {"run": models | {"datasets": ["e"]}})["run"]["datasets"] == ["e"]
-    assert merge({"run": run}, {"run": {"datasets": ["e"]}})["run"] == run | {"datasets": ["e"]}
-
-
 def test_pairs_that_would_be_one_stage_are_refused() -> None:
     params = content()
     datasets, models = params["datasets"], params["models"]
@@ -216,18 +199,6 @@ def test_pairs_that_would_be_one_stage_are_refused() -> None:
     params["run"] |= {"datasets": ["d", "d-e"], "models": {"m": "none", "e-m": "none"}}
     with pytest.raises(ParamsError, match="'d' with 'e-m' would be one stage, 'd-e-m'; rename"):
         validate_params(params, "params.yaml")
-
-
-def test_presets_are_validated_with_the_rest(path: Path) -> None:
-    params = content() | {
-        "presets": {"small": {"windows": {"horizon": 8}}, "bad": {"windows": {"horizon": 0}}}
-    }
-    YAML().dump(params, path)
-    assert load_preset(path, "small")["windows"] == {"context": 64, "horizon": 8}
-    with pytest.raises(ParamsError, match=r"with preset bad: windows\.horizon"):
-        load_preset(path, "bad")
-    with pytest.raises(ParamsError, match="there is no preset 'big'; presets: small, bad"):
-        load_preset(path, "big")
 
 
 def test_whole_numbers_are_rows_and_fractions_are_shares() -> None:

@@ -9,8 +9,9 @@ from dvc.repo import Repo
 
 from flows import dvc
 from tasks.errors import ParamsError
-from tasks.params import load_preset, merge, validate_params, yaml_text
+from tasks.params import validate_params, yaml_text
 from tasks.pipeline.graph import Graph, read_graph
+from tasks.presets import load_preset, merge
 from tests import ROOT
 
 
