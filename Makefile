@@ -53,8 +53,8 @@ study-gpu: ## error against scale at 45 M to 1.4 B parameters, in pieces of 9 mi
 		if "$$p" -c '$(NEEDED)' 2>/dev/null; then exec "$$p" -m tasks.bare $(ARGS); fi; done; \
 	$(MAKE) $(READY) && exec $(BIN)/python -m tasks.bare $(ARGS)
 
-bench: $(READY) ## measure the bars of speed and error into reports/bench.json
-	@$(BIN)/python -m tests.bench
+bench: $(READY) ## measure the bars of speed and error into reports/bench.json; ARGS="racing search"
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 healing-table: $(READY) ## every way of healing against the plain one; hours, resumable; ARGS=--help
 	@$(BIN)/python -m tests.bench.healing $(ARGS)
