@@ -18,10 +18,10 @@ import pandas as pd
 
 from flows import dvc
 from flows.errors import FlowError
-from flows.study_tables import PARTIAL, keep, read_piece, write_tables
+from flows.study_tables import keep, read_piece, write_tables
 from flows.workspace import renew_workspace
 from tasks.params import Params, load_params
-from tasks.pipeline.done import settings
+from tasks.pipeline.done import settings as stage_settings
 from tasks.pipeline.graph import read_graph
 from tasks.presets import load_preset, merge, only_models
 from tasks.sections.run import Study
@@ -92,7 +92,7 @@ def cell_content(project: Path, study: Study, cell: Cell) -> dict[str, Any]:
 def settings_of(project: Path, content: dict[str, Any]) -> str:
     """The sha256 of the commands, parameters and code that a cell's rows come from."""
     graph = read_graph(project / "dvc.yaml", content).towards(GOALS)
-    text = json.dumps(settings(project, graph, content), sort_keys=True)
+    text = json.dumps(stage_settings(project, graph, content), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -141,9 +141,13 @@ def run_study(
         is_done, message = refresh(root)
         if not is_done:
             failed.append(f"{one}: {message}")
+        stale = set[str]() if is_done else _stale(root)
         for piece in cell.pieces(datasets):
-            found = read_piece(root, piece.dataset, piece.place, content["run"]["models"])
-            keep(folder, piece.name, found, marks[piece.name] if is_done else PARTIAL)
+            models, settings = content["run"]["models"], marks[piece.name]
+            found = read_piece(
+                root, piece.dataset, piece.place, models, settings=settings, stale=stale
+            )
+            keep(folder, piece.name, found)
         rows = write_tables(folder, pieces, settings_now)
     if failed:
         raise FlowError(f"{len(failed)} runs of the study {name} failed; first: {failed[0]}")
@@ -151,6 +155,15 @@ def run_study(
         raise FlowError(f"{folder / 'cells'}: no cell of the study {name} has been run")
     dvc.track_text(project, folder)
     return rows
+
+
+def _stale(root: Path) -> set[str]:
+    """The names of the stages that are not up to date, and of those that need them."""
+    changed, stale = dvc.status(root), set[str]()
+    for stage in dvc.stage_graph(root):
+        if stage.name in changed or not stale.isdisjoint(stage.parents):
+            stale.add(stage.name)
+    return stale
 
 
 def _find(params: Params, name: str) -> Study:

@@ -1,6 +1,6 @@
 """What the cells of a study found: a file for each and its datasets, and the tables of them all."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +22,8 @@ from tasks.metrics.study import (
 )
 from tasks.metrics.study_stability import agreement_table, answer_table
 
-PARTIAL: Final = ""  # stands for the settings of what a cell that failed has found
-OTHERS: Final = "By other code or parameters than now, or in part: {}. To be run again.\n"
+OTHERS: Final = "By other code or parameters than now: {}. To be run again.\n"
+MISSING: Final = "Not there, as a stage before it failed: {}.\n"
 COMMON: Final = "Only the tasks that were run with every share of the blocks:\n\n"
 STABILITY: Final = (
     "Are these the layers? The blocks that models of other training seeds and horizons keep, "
@@ -33,7 +33,13 @@ STABILITY: Final = (
 
 
 def read_piece(
-    root: Path, dataset: str, place: dict[str, Any], models: Iterable[str]
+    root: Path,
+    dataset: str,
+    place: dict[str, Any],
+    models: Iterable[str],
+    *,
+    settings: str,
+    stale: Collection[str] = (),
 ) -> PieceResult:
     """What a workspace has found on one dataset, as far as its models were evaluated.
 
@@ -42,12 +48,16 @@ def read_piece(
         dataset: its name.
         place: horizon, seed and share, for the columns of the rows.
         models: their names.
+        settings: by which it was run.
+        stale: names of stages whose outputs are of an earlier run, or none.
     """
-    found = PieceResult(settings=PARTIAL, rows=[], choices=[])
+    found = PieceResult(settings=settings, rows=[], choices=[])
     for model in models:
         judged = root / "evaluation" / dataset / model / "evaluation.json"
         scored = root / "scores" / dataset / f"{model}.json"
-        if not (judged.is_file() and scored.is_file()):
+        is_stale = f"evaluate@{dataset}-{model}" in stale
+        if is_stale or not (judged.is_file() and scored.is_file()):
+            found.missing.append(model)
             continue
         evaluation, scores = Evaluation.read(judged), Scores.read(scored).scores
         found.rows.append(task_row(evaluation, place))
@@ -64,19 +74,18 @@ def read_piece(
     return found
 
 
-def keep(folder: Path, name: str, found: PieceResult, settings: str) -> None:
+def keep(folder: Path, name: str, found: PieceResult) -> None:
     """Writes what was found, but nothing, or a part, never over all of an earlier run.
 
     Args:
         folder: of the study.
         name: of the cell and its dataset.
         found: there.
-        settings: by which it was run; PARTIAL: not all of it was.
     """
     path = _path(folder, name)
-    before = PieceResult.read(path).settings if path.is_file() else PARTIAL
-    if found.rows and (settings != PARTIAL or before == PARTIAL):
-        found.model_copy(update={"settings": settings}).write(path)
+    is_whole = path.is_file() and not PieceResult.read(path).missing
+    if found.rows and not (found.missing and is_whole):
+        found.write(path)
 
 
 def _path(folder: Path, name: str) -> Path:
@@ -101,30 +110,34 @@ def write_tables(
     if not known:
         return pd.DataFrame()
     others = [name for name, result in known.items() if result.settings != settings_now(name)]
-    return write_study(folder, list(known.values()), others)
+    return write_study(folder, known, others)
 
 
-def write_study(folder: Path, pieces: Sequence[PieceResult], others: Sequence[str]) -> pd.DataFrame:
+def write_study(
+    folder: Path, known: Mapping[str, PieceResult], others: Collection[str]
+) -> pd.DataFrame:
     """Writes tasks.csv, table.csv, table.md and, for several cells, stability.csv.
 
     The figure lies beside the folder, which DVC tracks.
 
     Args:
         folder: of the study.
-        pieces: what is known, in the study's order.
-        others: names of those that were run by other settings than now, or in part.
+        known: what every cell has found on each dataset, by name, in the study's order.
+        others: names of those that were run by other settings than now.
 
     Returns:
         The rows of tasks.csv.
     """
-    rows = pd.DataFrame([row for piece in pieces for row in piece.rows])
+    rows = pd.DataFrame([row for piece in known.values() for row in piece.rows])
     caps, units = caps_of(rows), f"{rows['granularity'].iloc[0]}s"
     shares = share_table(rows, caps)
-    choices = [choice for piece in pieces for choice in piece.choices]
+    choices = [choice for piece in known.values() for choice in piece.choices]
     agreement = agreement_table(choices)
     write_csv(folder / "tasks.csv", rows)
     write_csv(folder / "table.csv", shares)
     parts = [OTHERS.format(", ".join(others))] if others else []
+    if absent := [f"{model} of {name}" for name, piece in known.items() for model in piece.missing]:
+        parts.append(MISSING.format(", ".join(absent)))
     parts.append(markdown_of(shares))
     common = common_tasks(rows, caps)
     if len(caps) > 1 and 0 < len(common) < len(rows):

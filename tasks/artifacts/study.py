@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from tasks.artifacts.files import Artifact
 
 
@@ -21,9 +23,11 @@ class Choice(Artifact):
 class PieceResult(Artifact):
     """`data/studies/NAME/cells/CELL-DATASET.json`: the rows of a cell on one dataset.
 
-    `settings` tells by which commands, parameters and code; empty: only a part was run.
+    `settings` tells by which commands, parameters and code; `missing` names the models that were
+    not judged, because a stage before that failed.
     """
 
     settings: str
+    missing: list[str] = Field(default_factory=list)
     rows: list[dict[str, Any]]  # of tasks.csv
     choices: list[Choice]
