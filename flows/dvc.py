@@ -26,6 +26,10 @@ from tasks.artifacts.files import write_text
 Outcome = Literal["Completed", "Restored"]
 
 RESTORED: Final = "is cached - skipping run, checking out outputs"
+# DVC says after every stage how to commit; in a run of many that only hides what the stages say
+GIT_HINTS: Final = (
+    "To track the changes with git,", "\tgit add ", "To enable auto staging,", "\tdvc config core."
+)  # fmt: skip
 
 _one_reader = threading.Lock()
 
@@ -151,7 +155,7 @@ def reproduce(
     def relay(line: str) -> None:
         seen.append(line)
         del seen[:-200]
-        if line:
+        if line and not line.startswith(GIT_HINTS):
             on_line(line)
 
     status = _command(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_reproduced_stage_is_unchanged_and_its_child_is_changed(workspace: Works
     assert "first: 2/2 done" in lines
     assert not dvc.changed(workspace.root, "first")
     assert dvc.changed(workspace.root, "left")
+
+
+def test_a_stage_says_nothing_of_git(workspace: Workspace) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=workspace.root, check=True)
+    workspace.dvc("config", "core.no_scm", "false")
+    said = workspace.dvc("repro", "-s", "first")
+    assert any(hint in said for hint in dvc.GIT_HINTS), "DVC's words have changed"
+    workspace.write("params.yaml", workspace.read("params.yaml").replace("seed: 0", "seed: 1"))
+    lines = reproduce(workspace, "first")
+    assert "first: 2/2 done" in lines
+    assert not any("git" in line or "core.autostage" in line for line in lines)
 
 
 def test_return_to_earlier_inputs_restores_from_the_run_cache(workspace: Workspace) -> None:
