@@ -27,9 +27,7 @@ Outcome = Literal["Completed", "Restored"]
 
 RESTORED: Final = "is cached - skipping run, checking out outputs"
 # DVC says after every stage how to commit; in a run of many that only hides what the stages say
-GIT_HINTS: Final = (
-    "To track the changes with git,", "\tgit add ", "To enable auto staging,", "\tdvc config core."
-)  # fmt: skip
+GIT_HINTS: Final = ("To track the changes", "\tgit add", "To enable auto staging", "\tdvc config")
 
 _one_reader = threading.Lock()
 
@@ -210,8 +208,9 @@ def prepare(root: Path, *, cache: Path | None = None) -> None:
         _do(root, "config", "core.autostage", "false")
         if (root / ".git").exists():
             _do(root, "config", "--unset", "core.no_scm")
-    if not (root / ".git").exists() and _setting(root, "core", "no_scm") is not True:
-        _do(root, "config", "--local", "core.no_scm", "true")
+    has_git = (root / ".git").exists()
+    if has_git == (_setting(root, "core", "no_scm") is True):  # git may come later
+        _do(root, "config", "--local", "core.no_scm", str(not has_git).lower())
     if cache is not None and _setting(root, "cache", "dir") != str(cache):
         _do(root, "config", "--local", "cache.dir", str(cache))
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from dvc.config import Config
 
 from flows import dvc
 from flows.cache import Damage
@@ -163,6 +164,11 @@ def test_failed_dvc_command_gives_its_reason(workspace: Workspace) -> None:
         dvc.track(workspace.root, workspace.root / "absent.csv")
 
 
+def no_scm(root: Path) -> bool:
+    """Whether DVC works there as if there were no git."""
+    return bool(Config(str(root / ".dvc"), validate=True).get("core", {}).get("no_scm"))
+
+
 @pytest.mark.parametrize("has_git", [True, False])
 def test_workspace_is_prepared_with_and_without_git(tmp_path: Path, has_git: bool) -> None:
     if has_git:
@@ -177,6 +183,10 @@ def test_workspace_is_prepared_with_and_without_git(tmp_path: Path, has_git: boo
     shutil.rmtree(tmp_path / ".git", ignore_errors=True)
     dvc.prepare(tmp_path)
     assert dvc.stage_graph(tmp_path) == []
+    assert no_scm(tmp_path) is True
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    dvc.prepare(tmp_path)
+    assert not no_scm(tmp_path)
     config = (tmp_path / ".dvc" / "config").read_text()
     assert "analytics = false" in config
     assert "check_update = false" in config
