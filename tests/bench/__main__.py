@@ -37,12 +37,12 @@ def measure(
         machine: where this runs.
     """
     path = project / RESULTS
-    found = _kept(path, machine)
+    found, rows = _kept(path, machine), list[Row]()
     for name in names:
         found[name] = groups[name](project)
         rows = [row | {"group": one} for one in groups for row in found.get(one, [])]
         write_text(path, json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
-    return [row for one in groups for row in found.get(one, [])]
+    return rows
 
 
 def _kept(path: Path, machine: str) -> dict[str, list[Row]]:

@@ -167,6 +167,8 @@ def test_only_the_models_that_are_named_are_run(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     whole = load_preset(project / "params.yaml", "gpu")
     content = only_models(whole, ["tsfm-base", "tsfm-tiny"], "--models")
+    assert list(content["run"]["models"]) == ["tsfm-tiny", "tsfm-base"]
+    assert len(whole["run"]["models"]) == 4
     make_workspace(project, tmp_path / "root", content)
     assert read_yaml(tmp_path / "root/params.yaml")["run"] == content["run"]
     refused = start(project, "--models", "tsfm-base")

@@ -73,7 +73,9 @@ def test_presets_are_validated_with_the_rest(tmp_path: Path) -> None:
 
 
 def test_a_part_of_the_models_brings_only_what_it_starts_from() -> None:
-    run = only_models(content(), ["alone"], "--models")["run"]
+    whole = content()
+    run = only_models(whole, ["alone"], "--models")["run"]
+    assert whole == content(), "the whole stays as it is"
     assert (run["models"], run["pretrain"], run["imports"]) == ({"alone": "none"}, {}, {})
     run = only_models(content(), ["pruned", "tuned"], "--models")["run"]
     assert list(run["models"]) == ["tuned", "pruned"], "in the order of the preset"
