@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModel
 
 from tasks.errors import CheckpointError, MaskError
 from tasks.masks.trie import forecasts
@@ -13,6 +12,7 @@ from tasks.models.native import NativeModel
 from tasks.models.registry import load_model
 from tasks.training.parts import frozen_names
 from tasks.training.seam import repair_seams
+from tests.tasks.models.reading import assert_transformers_reads_it
 from tests.tiny import CONTEXT, HORIZON, tiny_model, tiny_windows
 
 KEEPS = [(1, 3), (0, 2, 4), (2,), (0,), (), (4,), (0, 1, 2, 3, 4)]
@@ -68,14 +68,7 @@ def test_saved_model_loads_strictly_and_can_be_pruned_again(backbone, head, tmp_
 @pytest.mark.parametrize("keep", [(0, 3), (1, 3)])
 def test_transformers_loads_the_saved_backbone_whole(backbone, keep, tmp_path):
     model = tiny_model(backbone).with_blocks(keep)
-    model.save(tmp_path)
-    loaded, info = AutoModel.from_pretrained(tmp_path / "backbone", output_loading_info=True)
-    assert {key: value for key, value in info.items() if value} == {}
-    embedded = torch.randn(2, 3, 16)
-    with torch.no_grad():
-        ours = model.backbone(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        theirs = loaded.eval()(inputs_embeds=embedded, use_cache=False).last_hidden_state
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)  # our RMSNorm is fused
+    assert_transformers_reads_it(model, tmp_path)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModel
 
 from tasks.artifacts.files import sha256_of
 from tasks.errors import CheckpointError, MaskError
@@ -19,6 +18,7 @@ from tasks.models.registry import load_in_units, load_model
 from tasks.models.sublayers import Place, SublayerModel, places_of, split_blocks
 from tasks.scorers.sublayers import silenced
 from tasks.training.recipe import Student
+from tests.tasks.models.reading import assert_transformers_reads_it
 from tests.tiny import CONTEXT, HORIZON, tiny_loop, tiny_model, tiny_windows
 
 BACKBONES = ("gpt2", "qwen3", "llama")
@@ -84,14 +84,7 @@ def test_saved_model_loads_strictly_and_can_be_pruned_again(backbone, head, keep
 @pytest.mark.parametrize("keep", KEEPS)
 def test_transformers_loads_the_saved_backbone_whole(backbone, keep, tmp_path):
     model = split_blocks(tiny_model(backbone, blocks=3)).with_blocks(keep)
-    model.save(tmp_path)
-    loaded, info = AutoModel.from_pretrained(tmp_path / "backbone", output_loading_info=True)
-    assert {key: value for key, value in info.items() if value} == {}
-    embedded = torch.randn(2, 3, 16)
-    with torch.no_grad():
-        ours = model.backbone(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        theirs = loaded.eval()(inputs_embeds=embedded, use_cache=False).last_hidden_state
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)  # our RMSNorm is fused
+    assert_transformers_reads_it(model, tmp_path)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
