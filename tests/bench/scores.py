@@ -5,7 +5,8 @@ search/DATASET/MODEL/search.json below every root, for example `.state/presets/r
 model, and prints as Markdown, over all these pairs of dataset and model:
 
 * for every score the mean Kendall tau with the one-shot removal loss of the blocks and with the
-  healed validation error of the candidates of one size, a mask counting the sum of its blocks;
+  healed validation error of the candidates of one size, a mask counting the sum of its blocks,
+  and that between its orders on the fewest and on the most calibration windows;
 * for every combination of the options of `few_layer` that decide the order of the blocks, the
   agreement with the removal loss;
 * for every tau of `few_layer`, how far the automatic count lies from the number of blocks that the
@@ -95,6 +96,16 @@ def with_healed_error(one: Measured, score: Score | None) -> float | None:
     return float(np.mean(taus)) if taus else None
 
 
+def with_more_windows(one: Measured, name: str) -> float | None:
+    """Kendall's tau between a score's orders on the fewest and on the most calibration windows."""
+    found = one.scores.sensitivity
+    if found is None or name not in found.agreement:
+        return None
+    windows = [setting.windows for setting in found.settings]
+    fewest, most = windows.index(min(windows)), windows.index(max(windows))
+    return None if fewest == most else found.agreement[name][fewest][most]
+
+
 def count_distance(one: Measured, count: int | None) -> float | None:
     """How far a number of blocks lies from the one that the search chose."""
     chosen = one.chosen_count
@@ -108,7 +119,7 @@ def mean_of(values: Sequence[float | None]) -> tuple[float, int]:
 
 
 def score_table(measured: Sequence[Measured]) -> pd.DataFrame:
-    """One row per score: its agreement with removal loss and healed error, over all pairs."""
+    """One row per score, over all pairs: what it agrees with, and with itself on more windows."""
     rows = []
     for name in dict.fromkeys(name for one in measured for name in one.scores.scores):
         row: dict[str, Any] = {"score": name}
@@ -118,6 +129,8 @@ def score_table(measured: Sequence[Measured]) -> pd.DataFrame:
         ):
             found = [agreement(one, one.scores.scores.get(name)) for one in measured]
             row[what], row[f"pairs ({what})"] = mean_of(found)
+        moves = [with_more_windows(one, str(name)) for one in measured]
+        row["more_windows"], row["pairs (more_windows)"] = mean_of(moves)
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.artifacts.scoring import Score, Scores
+from tasks.artifacts.scoring import CalibrationSensitivity, CalibrationSetting, Score, Scores
 from tasks.artifacts.search import Candidate, SearchResult
 from tasks.errors import ArtifactError
 from tasks.masks.mask import Mask
@@ -35,12 +35,16 @@ def write_pair(root: Path, model: str, seed: int, *, has_search: bool = True) ->
     cosine = np.corrcoef(chance.standard_normal((BLOCKS + 1, 9)))
     diversity = chance.random(BLOCKS)
     values = combine(cosine, diversity, TRUTH).values
+    sensitivity = CalibrationSensitivity(
+        settings=[CalibrationSetting(draw="spaced", windows=count) for count in (8, 2, 64)],
+        agreement={"removal_loss": [[1, 0.9, 0.8], [0.9, 1, 0.1 * seed], [0.8, 0.1 * seed, 1]]},
+    )
     named = {"removal_loss": values, "upside_down": [-value for value in values]}
     Scores(
         dataset="d", model=model, num_blocks=BLOCKS, calibration_windows=8, calibration_sha256="",
         calibration_source="validation",
         scores={name: Score(values=made, parameters={}) for name, made in named.items()},
-        cosine=cosine.tolist(), cka=[], diversity=diversity.tolist(),
+        cosine=cosine.tolist(), cka=[], diversity=diversity.tolist(), sensitivity=sensitivity,
     ).write(root / f"scores/d/{model}.json")  # fmt: skip
     if has_search:
         write_search(root, model, values)
@@ -76,8 +80,14 @@ def measured(tmp_path: Path) -> list[Measured]:
 
 def test_scores_agree_as_they_were_made_to(measured: list[Measured]) -> None:
     table = score_table(measured).set_index("score")
-    assert list(table.loc["removal_loss"]) == pytest.approx([1, 3, 1, 2])
-    assert list(table.loc["upside_down"]) == pytest.approx([-1, 3, -1, 2])
+    assert list(table.loc["removal_loss"])[:4] == pytest.approx([1, 3, 1, 2])
+    assert list(table.loc["upside_down"])[:4] == pytest.approx([-1, 3, -1, 2])
+
+
+def test_orders_on_the_fewest_and_the_most_windows_are_compared(measured: list[Measured]) -> None:
+    moved = score_table(measured).set_index("score")[["more_windows", "pairs (more_windows)"]]
+    assert list(moved.loc["removal_loss"]) == pytest.approx([0.1, 3])  # of 0, 0.1 and 0.2
+    assert moved.loc["upside_down", "pairs (more_windows)"] == 0
 
 
 def test_the_options_the_truth_was_made_with_come_first(measured: list[Measured]) -> None:
@@ -131,7 +141,7 @@ def test_the_command_prints_three_tables(
     printed = capsys.readouterr().out
     assert printed.startswith("1 pairs: d/a\n")
     assert printed.count("\n|---|") == 3
-    assert "| removal_loss | 1.000 | 1 | 1.000 | 1 |" in printed
+    assert "| removal_loss | 1.000 | 1 | 1.000 | 1 | 0.000 | 1 |" in printed
     assert "| always 2 blocks | 2.000 | 1.000 | 1 | control |" in printed
 
 
