@@ -1,7 +1,8 @@
 """The study: a preset run for several seeds, horizons and shares, and one table of all results.
 
 Every cell is a workspace of its own that shares the project's cache, so what two cells have in
-common (pretraining, training) is made once; a stopped study goes on where it was. What a cell
+common (pretraining, training) is made once; a stopped study goes on where it was, whether its
+cells are run whole or one dataset at a time. What a cell
 found lies in a small file for each dataset, so that cells, or a cell's datasets, may be run on
 several machines and joined by git.
 """
@@ -43,9 +44,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The folder of its workspace, for example "h96-s0-k25" or "h96-s0-k25-etth1"."""
-        name = f"h{self.horizon}-s{self.seed}-k{round(100 * self.share)}"
-        return f"{name}-{self.dataset}" if self.dataset else name
+        """For example "h96-s0-k25", or "h96-s0-k25-etth1" of one dataset."""
+        return f"{self.workspace}-{self.dataset}" if self.dataset else self.workspace
+
+    @property
+    def workspace(self) -> str:
+        """The name of its workspace, one for all datasets: checkpoints serve whatever is run."""
+        return f"h{self.horizon}-s{self.seed}-k{round(100 * self.share)}"
 
     @property
     def place(self) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def run_study(
         cell = known[one]
         marks = {piece.name: settings_now(piece.name) for piece in cell.pieces(datasets)}
         content = cell_content(project, study, cell)
-        root = renew_workspace(project, f"study-{name}/{one}", content)
+        root = renew_workspace(project, f"study-{name}/{cell.workspace}", content)
         is_done, message = refresh(root)
         if not is_done:
             failed.append(f"{one}: {message}")

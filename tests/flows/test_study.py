@@ -147,6 +147,8 @@ def test_cells_may_be_run_apart(project: Workspace) -> None:
     assert set(first) == {"h8-s0-k25-demo.json", "h8-s0-k50-demo.json"}
     shutil.rmtree(folder / "cells")  # another machine, which has nothing of these
     assert list(run_study(project.root, "two", reproduce, ["h8-s1-k25-demo"])["seed"]) == [1]
+    workspaces = {path.name for path in (project.root / ".state/presets/study-two").iterdir()}
+    assert workspaces == {"h8-s0-k25", "h8-s0-k50", "h8-s1-k25"}, "a dataset has its cell's"
     for name, content in first.items():
         (folder / "cells" / name).write_bytes(content)
     rows = run_study(project.root, "two", reproduce, [])
