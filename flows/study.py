@@ -1,10 +1,9 @@
 """The study: a preset run for several seeds, horizons and shares, and one table of all results.
 
 Every cell is a workspace of its own that shares the project's cache, so what two cells have in
-common (pretraining, training) is made once; a stopped study goes on where it was, whether its
-cells are run whole or one dataset at a time. What a cell
-found lies in a small file for each dataset, so that cells, or a cell's datasets, may be run on
-several machines and joined by git.
+common (pretraining, training) is made once; a stopped study goes on where it was, whether its cells
+are run whole or one dataset at a time. What a cell found lies in a small file for each dataset, so
+that cells, or a cell's datasets, may be run on several machines and joined by git.
 """
 
 import hashlib
