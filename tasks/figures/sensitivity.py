@@ -1,9 +1,23 @@
 """Tables of how the scores move: with the calibration windows, and with their own options."""
 
+from collections.abc import Sequence
+
 from tasks.artifacts.scoring import CalibrationSensitivity, CalibrationSetting, OptionChange
 from tasks.figures.numbers import ABSENT
 from tasks.figures.tables import Table
 from tasks.figures.units import Units
+
+
+def few_against_many(settings: Sequence[CalibrationSetting]) -> list[tuple[int, int]]:
+    """The places of the fewest and of the most windows of every draw; the run's own is left out."""
+    pairs: list[tuple[int, int]] = []
+    for draw in dict.fromkeys(one.draw for one in settings[1:]):
+        same = [place for place, one in enumerate(settings) if place and one.draw == draw]
+        few = min(same, key=lambda place: settings[place].windows)
+        many = max(same, key=lambda place: settings[place].windows)
+        if settings[few].windows < settings[many].windows:
+            pairs.append((few, many))
+    return pairs
 
 
 def calibration_table(sensitivity: CalibrationSensitivity) -> Table:
@@ -12,13 +26,7 @@ def calibration_table(sensitivity: CalibrationSensitivity) -> Table:
     The run's own windows against every other draw, then few windows against many of one draw.
     """
     settings, agreement = sensitivity.settings, sensitivity.agreement
-    pairs = [(0, other) for other in range(1, len(settings))]
-    for draw in dict.fromkeys(one.draw for one in settings[1:]):
-        same = [place for place, one in enumerate(settings) if place and one.draw == draw]
-        few = min(same, key=lambda place: settings[place].windows)
-        many = max(same, key=lambda place: settings[place].windows)
-        if settings[few].windows < settings[many].windows:
-            pairs.append((few, many))
+    pairs = [(0, other) for other in range(1, len(settings))] + few_against_many(settings)
     rows = [
         [
             f"{_told(settings[a])}{' (this run)' if a == 0 else ''} against {_told(settings[b])}",

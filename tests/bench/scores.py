@@ -28,6 +28,7 @@ import pandas as pd
 
 from tasks.artifacts.scoring import Score, Scores
 from tasks.artifacts.search import SearchResult
+from tasks.figures.sensitivity import few_against_many
 from tasks.metrics.study import markdown_of
 from tasks.scorers.few_layer import combine
 from tasks.scorers.few_layer_changes import CHANGES
@@ -97,13 +98,12 @@ def with_healed_error(one: Measured, score: Score | None) -> float | None:
 
 
 def with_more_windows(one: Measured, name: str) -> float | None:
-    """Kendall's tau between a score's orders on the fewest and on the most calibration windows."""
+    """Kendall's tau between a score's orders on few and on many windows, mean over the draws."""
     found = one.scores.sensitivity
     if found is None or name not in found.agreement:
         return None
-    windows = [setting.windows for setting in found.settings]
-    fewest, most = windows.index(min(windows)), windows.index(max(windows))
-    return None if fewest == most else found.agreement[name][fewest][most]
+    taus = [found.agreement[name][few][many] for few, many in few_against_many(found.settings)]
+    return float(np.mean(taus)) if taus else None
 
 
 def count_distance(one: Measured, count: int | None) -> float | None:

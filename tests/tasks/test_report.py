@@ -112,6 +112,7 @@ def test_the_page_has_no_doubled_id_and_no_dead_anchor(page: str) -> None:
     [
         "Take the pruned model in 4 of 4 cases.",
         "selection adds nothing here", "Selection adds nothing</b> in 2 of 4 cases",
+        "weather / tsfm-pico;\nweather / tsfm-nano.\n</p>",
         "synthetic data", "non-inferior", "Where along the horizon", "Cosine similarity", "CKA",
         "removal loss", "the larger model does not win", "Kendall", "seasonal naive",
         "Are these the layers?", "Diebold-Mariano", "not improving", "57.1 %", "threads",
