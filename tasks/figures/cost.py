@@ -74,21 +74,19 @@ def validation_error(pair: Pair, name: str) -> float:
 
 
 def cost_of_size(pair: Pair) -> Callable[[int], float]:
-    """The cost of keeping n blocks: the line through the trials' costs.
+    """The cost of keeping n blocks: the line from the full model's cost, 1, through the trials'.
 
     With the cost `share` this is n over the number of blocks; with measured latency it lets the
-    full model and the controls, which were no trials, stand on the same axis. Sublayers of one
-    number differ in latency by their kinds; the line is their mean.
+    controls, which were no trials, stand on the same axis. Sublayers of one number differ in
+    latency by their kinds; the line is their mean. It never falls and never starts below 0, however
+    noisy the latencies are.
     """
-    sizes = pair.trials["num_kept"].to_numpy(float)
-    costs = pair.trials["cost"].to_numpy(float)
-    if len(sizes) == 0:
-        return lambda num_kept: num_kept / pair.search.num_blocks
-    if len(np.unique(sizes)) == 1:
-        slope = float(costs.mean() / max(sizes[0], 1.0))
-        return lambda num_kept: slope * num_kept
-    slope, offset = (float(value) for value in np.polyfit(sizes, costs, 1))
-    return lambda num_kept: slope * num_kept + offset
+    share = 1 / pair.search.num_blocks
+    dropped = pair.search.num_blocks - pair.trials["num_kept"].to_numpy(float)
+    saved = 1 - pair.trials["cost"].to_numpy(float)
+    square = float(dropped @ dropped)
+    slope = min(max(float(dropped @ saved) / square, 0.0), share) if square else share
+    return lambda num_kept: 1 - slope * (pair.search.num_blocks - num_kept)
 
 
 def tuned_points(pair: Pair) -> list[Point]:
@@ -121,7 +119,7 @@ def _draw_trials(axes: Axes, pair: Pair) -> None:
     trials, front = pair.trials, pair.front.sort_values("cost")
     full = pair.search.full_unhealed_mse
     is_chosen = trials["keep"] == format_mask(pair.prune.keep)
-    chosen = float(trials["valid_mse"][is_chosen].iloc[0])
+    chosen = trials[is_chosen].iloc[0]
     one_block = cost_of_size(pair)(2) - cost_of_size(pair)(1)
     aside = one_block * 0.5 * ((trials["number"] * GOLDEN) % 1 - 0.5)
     x, y = trials["cost"] + aside, trials["valid_mse"]
@@ -139,8 +137,8 @@ def _draw_trials(axes: Axes, pair: Pair) -> None:
         front["cost"], front["valid_mse"], "o-", ms=4, color=style.INK, lw=1.2, label="Pareto front"
     )
     axes.axhline(full, color=style.FULL, lw=1.1, ls="--", label="full model as trained")
-    _star(axes, cost_of_size(pair)(len(pair.prune.keep)), chosen, label="chosen mask")
-    low, high = _limits([*trials["valid_mse"], full, chosen])
+    _star(axes, float(chosen["cost"]), float(chosen["valid_mse"]), label="chosen mask")
+    low, high = _limits([*trials["valid_mse"], full])
     style.set_log_ticks(axes, low=low, high=high)
     axes.set_title(f"Before healing: {len(trials)} trials")
     axes.set_xlabel(_cost_label(pair))
@@ -151,13 +149,14 @@ def _draw_trials(axes: Axes, pair: Pair) -> None:
 
 def _draw_tuned(axes: Axes, pair: Pair) -> None:
     cost, points, candidates = cost_of_size(pair), tuned_points(pair), pair.search.candidates
-    full_cost, full = cost(pair.search.num_blocks), validation_error(pair, "full")
+    full = validation_error(pair, "full")
     healed = [made.valid_mse_healed[-1] for made in candidates]
     edge = FAR * float(np.median([point.error for point in points]))
     near = [point for point in points if point.error <= edge]
     low, high = _limits([full, *healed, *(point.error for point in near)])
     style.set_log_ticks(axes, low=low, high=high)
-    axes.set_xlim(-0.04 * full_cost, 1.26 * full_cost)
+    rightmost = max([made.cost for made in candidates], default=0.0)
+    axes.set_xlim(-0.04, max(1.0, rightmost) + 0.26)
     axes.axhspan(full, full * (1 + pair.search.margin), color=style.BAND, lw=0, zorder=0)
     axes.axhline(full, color=style.FULL, lw=1.1, ls="--", zorder=1)
     axes.plot(
@@ -176,12 +175,11 @@ def _draw_tuned(axes: Axes, pair: Pair) -> None:
                 [cost(point.num_kept)], [point.error], "o", ms=6, color=point.colour, label=label
             )
     _star(axes, cost(points[-1].num_kept), points[-1].error, label="chosen mask, healed")
-    rightmost = max([made.cost for made in candidates], default=0.0)
     for size in sorted({point.num_kept for point in near}):
         named = [point for point in near if point.num_kept == size and not point.is_random]
         x = cost(size)
         beside = rightmost if 0 < x <= rightmost else x
-        _label_column(axes, named, x=x, label_x=beside + 0.045 * full_cost)
+        _label_column(axes, named, x=x, label_x=beside + 0.045)
     beyond = [f"{p.name.replace('_', ' ')} {p.error:.3g}" for p in points if p not in near]
     if beyond:
         axes.text(

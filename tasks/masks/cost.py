@@ -12,7 +12,7 @@ from tasks.masks.mask import Mask
 from tasks.models.base import ForecastModel
 
 BATCH = 64
-REPEATS = 7
+ROUNDS = 16  # the first warms up
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ def costs_of(cost: Literal["share", "latency"], model: ForecastModel) -> Costs:
     """The costs of a model's masks.
 
     `share` counts blocks, whatever their kind. `latency` is the median time of a forecast at batch
-    64 relative to the full model's, measured here, so it differs a little between runs; where
-    blocks are of several kinds or in several stacks, what each of them adds is measured alone.
+    64 relative to the full model's, measured here, so it differs a little between runs: that of no
+    block, plus for every block an equal part of what all blocks of its kind and stack add, alone.
+    However noisy the times, a block never makes a model faster.
     """
     return share_costs(model.num_blocks) if cost == "share" else _latency_costs(model)
 
@@ -56,23 +57,27 @@ def _latency_costs(model: ForecastModel) -> Costs:
     kinds = [
         f"{model.stack_of(block).path} {kind}" for block, kind in enumerate(model.block_kinds())
     ]
-    context = torch.zeros(BATCH, model.config.context)
-    rows: list[list[float]] = []
-    for kind in dict.fromkeys(kinds):
-        places = [block for block, own in enumerate(kinds) if own == kind]
-        row = [_latency(model, tuple(places[:kept]), context) for kept in range(len(places) + 1)]
-        rows.append([seconds - row[0] for seconds in row] if rows else row)
-    full = sum(row[-1] for row in rows)
-    return Costs(kinds, [seconds / full for row in rows for seconds in row])
+    places = {kind: [b for b, own in enumerate(kinds) if own == kind] for kind in kinds}
+    none, *alone = _latencies(model, [(), *map(tuple, places.values())])
+    added = [max(seconds - none, 0.0) for seconds in alone]
+    full = none + sum(added)
+    table: list[float] = []
+    for blocks, seconds in zip(places.values(), added, strict=True):
+        start = 0.0 if table else none  # with the first kind
+        shares = (kept / len(blocks) for kept in range(len(blocks) + 1))
+        table += [(start + seconds * share) / full for share in shares]
+    return Costs(kinds, table)
 
 
 @torch.inference_mode()
-def _latency(model: ForecastModel, mask: Mask, context: torch.Tensor) -> float:
-    times: list[float] = []
-    context = context.to(next(model.parameters()).device)
-    with model.only(mask):
-        for _ in range(REPEATS):
-            started = time.perf_counter()
-            model.forecast(context, model.config.horizon).mean.sum().item()
-            times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+def _latencies(model: ForecastModel, masks: Sequence[Mask]) -> list[float]:
+    """The median seconds of a forecast with each mask; in turns, so that a lull serves them all."""
+    context = torch.zeros(BATCH, model.config.context, device=next(model.parameters()).device)
+    times: list[list[float]] = [[] for _ in masks]
+    for _ in range(ROUNDS):
+        for mask, own in zip(masks, times, strict=True):
+            with model.only(mask):
+                started = time.perf_counter()
+                model.forecast(context, model.config.horizon).mean.sum().item()
+                own.append(time.perf_counter() - started)
+    return [statistics.median(own[1:]) for own in times]

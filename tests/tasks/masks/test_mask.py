@@ -85,6 +85,19 @@ def test_latency_cost_is_relative_to_the_full_model():
     assert costs.of((0, 1, 2, 3), costs.table) == 1.0
 
 
+def test_latencies_that_are_noise_never_make_a_block_speed_a_model_up(monkeypatch):
+    model = split_blocks(tiny_model(blocks=3))
+    for seed in range(20):
+        noise = np.random.default_rng(seed).exponential(size=1000).cumsum()
+        monkeypatch.setattr("time.perf_counter", iter(noise.tolist()).__next__)
+        attention, mlp = np.split(np.array(costs_of("latency", model).table), 2)
+        assert np.diff(attention).min() >= 0
+        assert np.diff(mlp).min() >= 0
+        assert attention[0] > 0
+        assert mlp[0] == 0
+        assert attention[-1] + mlp[-1] == pytest.approx(1.0)
+
+
 def test_each_kind_of_sublayer_has_a_latency_of_its_own():
     model = split_blocks(tiny_model(blocks=3))
     costs = costs_of("latency", model)
