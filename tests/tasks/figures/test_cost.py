@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -49,10 +50,10 @@ def of_one_size(pair: Pair, costs: list[float]) -> Pair:
     """The pair as if only masks of the chosen size had been tried, at these latencies in turn."""
     size = len(pair.prune.keep)
     trials, front = (table[table["num_kept"] == size] for table in (pair.trials, pair.front))
-    made = [made for made in pair.search.candidates if len(made.keep) == size]
+    tried = [made for made in pair.search.candidates if len(made.keep) == size]
     candidates = [
-        made.model_copy(update={"cost": costs[number % len(costs)]})
-        for number, made in enumerate(made)
+        made.model_copy(update={"cost": cost})
+        for made, cost in zip(tried, cycle(costs), strict=False)
     ]
     search = pair.search.model_copy(update={"candidates": candidates})
     trials = trials.assign(cost=np.resize(costs, len(trials)))
