@@ -81,14 +81,14 @@ def main(argv: list[str]) -> None:
     pruned = PruneSummary.read(Path("models/pruned") / pair / "prune.json")
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     device = pick_device(params.runtime.device)
-    full = load_in_units(Path("models/full") / pair, pruned.granularity).to(device)
+    full = load_in_units(Path("models/full") / pair, pruned.granularity, device)
     masks = panel_masks(
         full.num_blocks,
         len(pruned.keep),
         params.controls.random_masks,
         seed_for(params.seed, "panel", pair),
     )
-    teacher = load_model(Path("search") / pair / "full_extra").to(device)
+    teacher = load_model(Path("search") / pair / "full_extra", device)
     healer = make_healer(params, args.dataset, args.model, full=full, teacher=teacher)
     option = healing_option(pruned.chosen, healing)
     shallow = scratch_model(params, args.model, start.scale, full.with_blocks(pruned.keep))

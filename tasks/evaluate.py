@@ -128,7 +128,7 @@ def run_panel(
             ),
         )
         for name, folder in folders.items():
-            model = load_judged(name, folder, prune).to(device)
+            model = load_judged(name, folder, prune, device)
             facts[name] = Facts.of(model)
             panel.run(name, model_forecaster(model, horizon, device))
         naive = partial(seasonal_naive, season=job.season, horizon=horizon)

@@ -89,7 +89,7 @@ def forecast_file(
     if dataset.kind not in {"wide", "long"}:
         raise ParamsError(f"--kind: forecasts need wide or long data; got {dataset.kind!r}")
     device = pick_device(settings.device)
-    model = load_model(folder).to(device)
+    model = load_model(folder, device)
     horizon = settings.horizon or int(model.config.horizon)
     context = settings.context or int(model.config.context)
     source = read_source(data, dataset, rows_needed=MIN_OBSERVED)

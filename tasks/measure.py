@@ -93,7 +93,7 @@ def peak_of(folder: Path, params: Params) -> int:
     device = pick_device(params.runtime.device)
 
     def load_and_forecast(batch: int) -> None:
-        model = load_model(folder).to(device)
+        model = load_model(folder, device)
         forecast_once(model, random_context(params, batch, device), params.windows.horizon)
 
     load_and_forecast(1)
@@ -118,7 +118,7 @@ def measure(params: Params, dataset: str, model: str) -> None:
     folders = {"full": Path("models/full", name), "pruned": Path("models/pruned", name)}
     peaks = {which: peak_in_child(folder, dataset, model) for which, folder in folders.items()}
     device = pick_device(params.runtime.device)
-    models = {which: load_model(folder).to(device) for which, folder in folders.items()}
+    models = {which: load_model(folder, device) for which, folder in folders.items()}
     threads = [1] if device.type == "cuda" else sorted({1, available_cores()})
     found = measure_latency(models, params, threads=threads, what=f"measure {name}")
     others = measure_runtimes(

@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
     start = Path("models/start") / args.model
     rate = StartSummary.read(start / "start.json").learning_rate
     training = params.training_of(args.model, scale_rate=rate)
-    model = load_model(start).to(pick_device(params.runtime.device))
+    model = load_model(start, pick_device(params.runtime.device))
     model.set_origin(f"pretrained on {args.mix}")
     mix = params.mixes[args.mix]
     series, weight = load_mix(Path("data/mixes") / f"{args.mix}.json", mix, Path())

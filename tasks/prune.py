@@ -25,8 +25,8 @@ def main(argv: list[str]) -> None:
     search = SearchResult.read(Path("search") / pair / "search.json")
     keep = search.keep
     device = pick_device(params.runtime.device)
-    full = load_in_units(Path("models/full") / pair, search.granularity).to(device)
-    teacher = load_model(Path("search") / pair / "full_extra").to(device)
+    full = load_in_units(Path("models/full") / pair, search.granularity, device)
+    teacher = load_model(Path("search") / pair / "full_extra", device)
     healer = make_healer(params, args.dataset, args.model, full=full, teacher=teacher)
     with full.only(keep):
         unhealed = validation_mse(full, healer.data.valid.to(device))

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     pair, options = f"{args.dataset}/{args.model}", params.scoring
     seed = seed_for(params.seed, "score", pair)
     device = pick_device(params.runtime.device)
-    model = load_in_units(Path("models/full") / pair, params.granularity).to(device)
+    model = load_in_units(Path("models/full") / pair, params.granularity, device)
     data = load_series(Path("data/prepared") / args.dataset / "history")
     source = calibration_source(data, params.windows, options.source)
     own = draw_windows(source, options.calibration_windows, options.draw, seed=seed)

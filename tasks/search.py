@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
     started = time.perf_counter()
     state = Path(".state/search") / pair
     device = pick_device(params.runtime.device)
-    model = load_in_units(Path("models/full") / pair, params.granularity).to(device)
+    model = load_in_units(Path("models/full") / pair, params.granularity, device)
     scores = Scores.read(Path("scores") / f"{pair}.json")
     gauge = _gauge(params, args.dataset, args.model, model, scores)
     storage = open_storage(params.runtime.search_storage, state / "journal.log")

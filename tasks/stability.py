@@ -112,7 +112,7 @@ def main(argv: list[str]) -> None:
     pair, started = f"{args.dataset}/{args.model}", time.perf_counter()
     search = SearchResult.read(Path("search") / pair / "search.json")
     device = pick_device(params.runtime.device)
-    model = load_in_units(Path("models/full") / pair, search.granularity).to(device)
+    model = load_in_units(Path("models/full") / pair, search.granularity, device)
     history = load_series(Path("data/prepared") / args.dataset / "history")
     todo = list(changes(params, history))
     settings: list[Setting] = []

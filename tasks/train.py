@@ -21,7 +21,7 @@ def main(argv: list[str]) -> None:
     start = Path("models/start") / args.model
     rate = StartSummary.read(start / "start.json").learning_rate
     training = params.training_of(args.model, scale_rate=rate)
-    model = load_model(start).to(pick_device(params.runtime.device))
+    model = load_model(start, pick_device(params.runtime.device))
     data = training_data(params, args.dataset, training)
     recipe = recipe_of(training, seed=seed_for(params.seed, "train", pair))
     summary, loop = fit(model, training, data, recipe, what=f"train {pair}")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import torch
+
 from tasks.artifacts.training import ControlSummary, PruneSummary, TrainingSummary
 from tasks.errors import ArtifactError
 from tasks.models.base import ForecastModel
@@ -56,11 +58,13 @@ def model_folders(pair: str, start: Path | None) -> dict[str, Path]:
     return folders if start is None else folders | dict.fromkeys(AS_IMPORTED, start)
 
 
-def load_judged(name: str, folder: Path, prune: PruneSummary) -> ForecastModel:
+def load_judged(
+    name: str, folder: Path, prune: PruneSummary, device: torch.device
+) -> ForecastModel:
     """The model of a forecaster; `zero_shot_pruned` keeps the chosen blocks and is not healed."""
     if name != "zero_shot_pruned":
-        return load_model(folder)
-    return load_in_units(folder, prune.granularity).with_blocks(prune.keep)
+        return load_model(folder, device)
+    return load_in_units(folder, prune.granularity, device).with_blocks(prune.keep)
 
 
 def valid_errors(folders: Mapping[str, Path], prune: PruneSummary) -> dict[str, float]:

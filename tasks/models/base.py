@@ -32,7 +32,7 @@ from tasks.models.stacks import (
     skipped,
     split_keep,
 )
-from tasks.models.unfilled import Unfilled
+from tasks.models.unfilled import Unfilled, move_unfilled
 from tasks.models.walk import Walk
 
 
@@ -159,14 +159,14 @@ class ForecastModel(nn.Module, ABC):
         Raises:
             MaskError: `keep` names blocks that the model does not have, or one twice.
         """
-        config, state = self.config_of(keep), self.state_dict()
+        first, config, state = next(self.parameters()), self.config_of(keep), self.state_dict()
         for stack, numbers in zip(self.stacks, self.split_keep(keep), strict=True):
             state = keep_tensors(state, replace(stack, path=f"backbone.{stack.path}"), numbers)
-        first = next(self.parameters())
         with Unfilled():
             smaller = type(self)(config).to(dtype=first.dtype)
+        move_unfilled(smaller, first.device)
         smaller.load_state_dict(state, strict=True)
-        return smaller.to(device=first.device).train(self.training)
+        return smaller.train(self.training)
 
     def with_random_weights(self, seed: int) -> Self:
         """A new model of the same shape with random weights."""

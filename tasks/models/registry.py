@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from tasks.errors import CheckpointError, MaskError
@@ -12,12 +13,12 @@ from tasks.models.checkpoint import read_folder
 from tasks.models.families import family_class
 from tasks.models.native import NativeModel
 from tasks.models.sublayers import SublayerModel, split_blocks
-from tasks.models.unfilled import Unfilled
+from tasks.models.unfilled import Unfilled, move_unfilled
 from tasks.sections.search import Granularity
 
 
-def load_model(folder: Path) -> ForecastModel:
-    """The model in a folder that `save` wrote, in eval mode.
+def load_model(folder: Path, device: torch.device | None = None) -> ForecastModel:
+    """The model in a folder that `save` wrote, in eval mode, on the device (None: the CPU).
 
     Raises:
         CheckpointError: a file is missing, malformed, altered or does not fit config.json.
@@ -29,6 +30,7 @@ def load_model(folder: Path) -> ForecastModel:
     config = validated(kind, data, folder)
     with Unfilled():
         model = kind(config)
+    move_unfilled(model, device or torch.device("cpu"))
     try:
         model.load_stored(tensors)
     except RuntimeError as error:
@@ -50,14 +52,16 @@ def validated(kind: type[ForecastModel], data: Mapping[str, Any], folder: Path) 
         ) from error
 
 
-def load_in_units(folder: Path, granularity: Granularity) -> ForecastModel:
+def load_in_units(
+    folder: Path, granularity: Granularity, device: torch.device | None = None
+) -> ForecastModel:
     """The model in a folder, with blocks or sublayers as what is scored, searched and dropped.
 
     Raises:
         CheckpointError: as `load_model`.
         MaskError: sublayers are wanted of a model that cannot drop them.
     """
-    model = load_model(folder)
+    model = load_model(folder, device)
     if granularity == "block":
         return model
     if not isinstance(model, NativeModel):

@@ -23,7 +23,7 @@ from tasks.errors import MaskError
 from tasks.models.backbones import STACKS, build_backbone
 from tasks.models.native import NativeConfig, NativeModel
 from tasks.models.stacks import BlockKind, Part, check_keep, keep_config
-from tasks.models.unfilled import Unfilled
+from tasks.models.unfilled import Unfilled, move_unfilled
 
 
 class Sublayer(GradientCheckpointingLayer):
@@ -181,8 +181,9 @@ def split_blocks(model: NativeModel) -> SublayerModel:
     kept = tuple(block * count + part for block in model.kept for part in range(count))
     with Unfilled():
         split = SublayerModel(SublayerConfig(**(model.config.model_dump() | {"kept": kept})))
+    weight = model.embedding.weight
+    move_unfilled(split.to(dtype=weight.dtype), weight.device)
     split.load_stored(model.state_dict())
-    split.to(device=model.embedding.weight.device, dtype=model.embedding.weight.dtype)
     return split.train(model.training)
 
 

@@ -1,8 +1,10 @@
-"""Building a model whose weights are about to be loaded, without drawing random ones first."""
+"""Building a model whose weights are about to be loaded, on a device, with nothing drawn first."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 DRAWS = frozenset(
@@ -36,3 +38,17 @@ class Unfilled(TorchFunctionMode):
         if getattr(func, "__name__", "") in DRAWS:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
+
+
+def move_unfilled(model: nn.Module, device: torch.device) -> None:
+    """Moves a model to a device: its buffers whole, its parameters without their values.
+
+    Loaded weights then go from their file to the device. By way of the CPU's memory, in which they
+    would be written first, that takes several seconds at 1.4 B parameters.
+    """
+    if next(model.parameters()).device.type == device.type:
+        return
+    buffers = dict(model.named_buffers())
+    model.to_empty(device=device)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])

@@ -133,5 +133,5 @@ def make_cell_healer(params: Params, dataset: str, *, steps: int) -> Healer:
         )
         save_control(folder, student, everything, healed.precision)
         healed.discard_state()
-    teacher = load_model(folder).to(pick_device(params.runtime.device))
+    teacher = load_model(folder, pick_device(params.runtime.device))
     return replace(healer, teacher=teacher)
