@@ -1,4 +1,4 @@
-"""Stage `start`: resolves a model entry into a model folder with its first weights."""
+"""Stages `start`, `base` and `adopt`: resolve a model entry into a model folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,9 +24,17 @@ def _parent(start: Start | None, hashes: Mapping[str, str]) -> ParentModel | Non
 
 
 def main(argv: list[str]) -> None:
-    """params.yaml (and data/pretrained/) -> models/start/MODEL/."""
+    """params.yaml, and data/pretrained/ or a checkpoint -> models/start/MODEL/."""
     parser = stage_parser("tasks.start", "Writes the first weights of a model.", selects=["model"])
-    name = parser.parse_args(argv).model
+    parser.add_argument(
+        "--into",
+        type=Path,
+        default=Path("models/start"),
+        metavar="FOLDER",
+        help="folder of models; data/pretrained for what others start from (default: %(default)s)",
+    )
+    args = parser.parse_args(argv)
+    name = args.model
     params = load_selected(models=[name])
     entry = params.models[name]
     scale = params.scale_of(name)
@@ -37,7 +45,7 @@ def main(argv: list[str]) -> None:
         seed=seed_for(params.seed, "start", name),
         pretrained=Path("data/pretrained"),
     )
-    folder = Path("models/start") / name
+    folder = args.into / name
     model.save(folder)
     if isinstance(entry.start, PretrainedStart):
         kept = load_replay(Path("data/pretrained") / entry.start.model)

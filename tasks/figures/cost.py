@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -19,10 +20,11 @@ GOLDEN = 0.618034  # multiples of it, modulo 1, never bunch
 
 @dataclass(frozen=True)
 class Point:
-    """One tuned forecaster: its number of blocks, its validation error, how it is drawn."""
+    """One tuned forecaster: its number of blocks, its cost, its validation error, its colour."""
 
     name: str
     num_kept: int
+    cost: float
     error: float
 
     @property
@@ -89,6 +91,11 @@ def cost_of_size(pair: Pair) -> Callable[[int], float]:
     return lambda num_kept: 1 - slope * (pair.search.num_blocks - num_kept)
 
 
+def chosen_trial(pair: Pair) -> pd.Series:
+    """The first row of the trials that measured the chosen mask."""
+    return pair.trials[pair.trials["keep"] == format_mask(pair.prune.keep)].iloc[0]
+
+
 def tuned_points(pair: Pair) -> list[Point]:
     """The full model, every control and, last, the pruned model."""
     num_blocks, num_kept = pair.search.num_blocks, len(pair.prune.keep)
@@ -102,7 +109,12 @@ def tuned_points(pair: Pair) -> list[Point]:
         else:
             sizes[name] = len(made.keep)
     sizes["pruned"] = num_kept
-    points = [Point(name, size, validation_error(pair, name)) for name, size in sizes.items()]
+    line = cost_of_size(pair)
+    costs = {name: line(size) for name, size in sizes.items()}
+    costs["pruned"] = float(chosen_trial(pair)["cost"])
+    points = [
+        Point(name, size, costs[name], validation_error(pair, name)) for name, size in sizes.items()
+    ]
     return [point for point in points if np.isfinite(point.error) and point.error > 0]
 
 
@@ -118,8 +130,7 @@ def draw_error_vs_cost(pair: Pair) -> Figure:
 def _draw_trials(axes: Axes, pair: Pair) -> None:
     trials, front = pair.trials, pair.front.sort_values("cost")
     full = pair.search.full_unhealed_mse
-    is_chosen = trials["keep"] == format_mask(pair.prune.keep)
-    chosen = trials[is_chosen].iloc[0]
+    chosen = chosen_trial(pair)
     one_block = cost_of_size(pair)(2) - cost_of_size(pair)(1)
     aside = one_block * 0.5 * ((trials["number"] * GOLDEN) % 1 - 0.5)
     x, y = trials["cost"] + aside, trials["valid_mse"]
@@ -148,7 +159,7 @@ def _draw_trials(axes: Axes, pair: Pair) -> None:
 
 
 def _draw_tuned(axes: Axes, pair: Pair) -> None:
-    cost, points, candidates = cost_of_size(pair), tuned_points(pair), pair.search.candidates
+    points, candidates = tuned_points(pair), pair.search.candidates
     full = validation_error(pair, "full")
     healed = [made.valid_mse_healed[-1] for made in candidates]
     edge = FAR * float(np.median([point.error for point in points]))
@@ -171,15 +182,13 @@ def _draw_tuned(axes: Axes, pair: Pair) -> None:
     for point in near:
         if point.name != "pruned":
             label = "random masks, healed" if point.name == "random_0" else None
-            axes.plot(
-                [cost(point.num_kept)], [point.error], "o", ms=6, color=point.colour, label=label
-            )
-    _star(axes, cost(points[-1].num_kept), points[-1].error, label="chosen mask, healed")
+            axes.plot([point.cost], [point.error], "o", ms=6, color=point.colour, label=label)
+    _star(axes, points[-1].cost, points[-1].error, label="chosen mask, healed")
     for size in sorted({point.num_kept for point in near}):
         named = [point for point in near if point.num_kept == size and not point.is_random]
-        x = cost(size)
+        x = max((point.cost for point in named), default=0.0)
         beside = rightmost if 0 < x <= rightmost else x
-        _label_column(axes, named, x=x, label_x=beside + 0.045)
+        _label_column(axes, named, label_x=beside + 0.045)
     beyond = [f"{p.name.replace('_', ' ')} {p.error:.3g}" for p in points if p not in near]
     if beyond:
         axes.text(
@@ -199,14 +208,14 @@ def _star(axes: Axes, x: float, y: float, *, label: str) -> None:
     )
 
 
-def _label_column(axes: Axes, points: list[Point], *, x: float, label_x: float) -> None:
+def _label_column(axes: Axes, points: list[Point], *, label_x: float) -> None:
     """Names right of the points of one size, moved apart where they crowd."""
     low, high = (float(np.log(limit)) for limit in axes.get_ylim())
     heights = [(float(np.log(point.error)) - low) / (high - low) for point in points]
     for point, height in zip(points, style.spread(heights, gap=0.055), strict=True):
         axes.annotate(
             point.name.replace("_", " "),
-            xy=(x, point.error),
+            xy=(point.cost, point.error),
             xytext=(label_x, height),
             textcoords=axes.get_xaxis_transform(),
             va="center",

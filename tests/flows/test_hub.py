@@ -11,7 +11,7 @@ import torch
 
 from flows.add_model import add_model
 from flows.errors import FlowError
-from tasks import adopt
+from tasks import start as start_stage
 from tasks.artifacts.training import StartSummary
 from tasks.errors import CheckpointError
 from tasks.models.registry import load_model
@@ -140,7 +140,7 @@ def test_the_newest_commit_is_pinned_and_imported_though_a_newer_one_comes(
     params = load_params(project.root / "params.yaml")
     assert params.run.imports == {"bolt": "data/pretrained/none"}
     assert params.models["bolt"].start == start(pinned)
-    adopt.main(["--model", "bolt"])
+    start_stage.main(["--model", "bolt", "--into", "data/pretrained"])
     made = load_model(project.root / "data/pretrained/bolt")
     assert made.config.origin == f"{NAME}@{pinned[:8]}"
     from chronos import BaseChronosPipeline

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.adopt import main
 from tasks.artifacts.training import StartSummary
 from tasks.errors import CheckpointError, ParamsError
 from tasks.models.registry import load_model
-from tasks.start import main as start
+from tasks.start import main
 from tasks.training.replay import load_replay
 from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, windows
 from tests.tasks.models.zoo.tiny_bolt import save_as_library
 
 pytest.importorskip("chronos")
 
+ADOPT = ["--model", "bolt", "--into", "data/pretrained"]
 PARAMS = f"""\
 run: {{datasets: [d], models: {{tuned: bolt}}, imports: {{bolt: checkpoint}}}}
 windows: {{context: {CONTEXT}, horizon: {HORIZON}}}
@@ -37,7 +37,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_checkpoint_becomes_a_model_folder_that_says_where_it_is_from(workspace: Path) -> None:
-    main(["--model", "bolt"])
+    main(ADOPT)
     folder = Path("data/pretrained/bolt")
     summary = StartSummary.read(folder / "start.json")
     assert (summary.origin, summary.scale, summary.learning_rate) == ("checkpoint", None, 2e-4)
@@ -52,7 +52,7 @@ def test_a_checkpoint_becomes_a_model_folder_that_says_where_it_is_from(workspac
 def test_the_librarys_own_loader_forecasts_the_same_from_both_folders(workspace: Path) -> None:
     from chronos import BaseChronosPipeline
 
-    main(["--model", "bolt"])
+    main(ADOPT)
     context = windows()[:, :CONTEXT]
     means = [
         BaseChronosPipeline.from_pretrained(folder).predict_quantiles(context, HORIZON)[1]
@@ -65,8 +65,8 @@ def test_the_librarys_own_loader_forecasts_the_same_from_both_folders(workspace:
 
 
 def test_an_entry_that_is_tuned_starts_from_the_imported_one(workspace: Path) -> None:
-    main(["--model", "bolt"])
-    start(["--model", "tuned"])
+    main(ADOPT)
+    main(["--model", "tuned"])
     imported, tuned = (
         load_model(Path("data/pretrained/bolt")),
         load_model(Path("models/start/tuned")),
@@ -79,7 +79,7 @@ def test_an_entry_that_is_tuned_starts_from_the_imported_one(workspace: Path) ->
 def test_a_folder_that_is_not_there_is_refused_and_nothing_is_written(workspace: Path) -> None:
     Path("checkpoint").rename("elsewhere")
     with pytest.raises(CheckpointError, match=r"checkpoint: no config\.json there"):
-        main(["--model", "bolt"])
+        main(ADOPT)
     assert not Path("data").exists()
 
 
@@ -94,5 +94,5 @@ def test_without_the_familys_package_it_says_what_to_install_and_writes_nothing(
     monkeypatch.delitem(sys.modules, "tasks.models.zoo.chronos_bolt", raising=False)
     monkeypatch.setitem(sys.modules, "chronos", None)
     with pytest.raises(ParamsError, match=r"'chronos', .* pip install 'fewlayers\[chronos\]'"):
-        main(["--model", "bolt"])
+        main(ADOPT)
     assert not Path("data").exists()

@@ -10,6 +10,7 @@ import pytest
 from tasks.figures.cost import cost_of_size, draw_error_vs_cost
 from tasks.figures.inputs import Pair, read_pair
 from tasks.figures.style import to_svg
+from tasks.masks.mask import format_mask
 from tests.tasks.figures.made_up_run import write_run
 from tests.tasks.figures.made_up_scores import BLOCKS
 
@@ -90,3 +91,14 @@ def test_one_size_whose_latencies_cancel_out_still_makes_a_figure(
     pair: Pair, costs: list[float]
 ) -> None:
     assert_drawn_whole(of_one_size(pair, costs))
+
+
+def test_the_chosen_mask_stands_at_its_own_cost_in_both_halves(pair: Pair) -> None:
+    """Sublayers of one number differ in latency, so the line of sizes is not where it was found."""
+    is_chosen = pair.trials["keep"] == format_mask(pair.prune.keep)
+    trials = pair.trials.assign(cost=pair.trials["cost"].where(~is_chosen, 0.123))
+    axes = draw_error_vs_cost(replace(pair, trials=trials)).axes
+    stars = [line for half in axes for line in half.lines if line.get_marker() == "*"]
+    assert [list(star.get_xdata()) for star in stars] == [[0.123], [0.123]]
+    label = next(text for text in axes[1].texts if text.get_text() == "pruned")
+    assert label.xy[0] == 0.123
