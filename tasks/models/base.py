@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from tasks.errors import ParamsError
+from tasks.models.activations import checkpoint_blocks
 from tasks.models.checkpoint import write_folder
 from tasks.models.interface import Forecast, Outputs, Trace
 from tasks.models.stacks import (
@@ -258,12 +259,10 @@ class ForecastModel(nn.Module, ABC):
 
     def checkpoint_activations(self) -> None:
         """Makes training keep no activations inside blocks. Raises ParamsError where it cannot."""
-        can = getattr(self.backbone, "supports_gradient_checkpointing", True)  # of transformers
-        if not can or not hasattr(self.backbone, "gradient_checkpointing_enable"):
+        if not checkpoint_blocks(self.backbone):
             raise ParamsError(
                 f"training.activation_checkpointing: {self.config.family} cannot do it; set false"
             )
-        self.backbone.gradient_checkpointing_enable()
 
     def tied_names(self) -> dict[str, str]:
         """By name of a tied parameter the first name of the same one, which alone is stored."""

@@ -164,7 +164,7 @@ class DecoderNet(nn.Module):
 
     checkpointing = False
 
-    def gradient_checkpointing_enable(self) -> None:
+    def activation_checkpointing_enable(self) -> None:
         """Makes training compute the activations inside blocks anew instead of keeping them."""
         for module in self.modules():
             if isinstance(module, DecoderNet):

@@ -64,7 +64,7 @@ class Moirai2Net(nn.Module):
         self.encoder = Encoder(data)
         self.out_proj = ResidualMap(width, width, self.ahead * len(self.levels) * self.patch)
 
-    def gradient_checkpointing_enable(self) -> None:
+    def activation_checkpointing_enable(self) -> None:
         """Makes training keep no activations inside blocks."""
         self.encoder.keeps_activations = False
 

@@ -29,7 +29,7 @@ class MoiraiNet(nn.Module):
         self.encoder = Encoder(data)
         self.param_proj = MixtureHead(width, sizes, data["distr_output"])
 
-    def gradient_checkpointing_enable(self) -> None:
+    def activation_checkpointing_enable(self) -> None:
         """Makes training keep no activations inside blocks."""
         self.encoder.keeps_activations = False
 

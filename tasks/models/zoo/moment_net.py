@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from transformers import T5Config
 from transformers.models.t5.modeling_t5 import T5Stack
 
+from tasks.models.activations import checkpoint_blocks
+
 EPSILON = 1e-5  # added to the standard deviation
 POSITIONS = 5000
 GAIN = 1.41  # of the orthogonal initialisation
@@ -91,9 +93,9 @@ class MomentNet(nn.Module):
         dropout = float(data["head_dropout"])
         self.head = ForecastHead(inputs, int(data["forecast_horizon"]), dropout)
 
-    def gradient_checkpointing_enable(self) -> None:
+    def activation_checkpointing_enable(self) -> None:
         """Makes training keep no activations inside blocks."""
-        self.encoder.gradient_checkpointing_enable()
+        checkpoint_blocks(self.encoder)
 
     def forward(self, context: Float[Tensor, "B L"]) -> Float[Tensor, "B H"]:
         """Forecasts of contexts of exactly the config's length; NaN = missing.
