@@ -17,26 +17,18 @@ from tasks.masks.mask import first_mask, sizes_of
 from tasks.measure import machine_label, measure_latency
 from tasks.models.base import ForecastModel
 from tasks.models.build import build_model
-from tasks.models.unfilled import Unfilled
 from tasks.params import Params, validate_params
 from tasks.presets import load_preset
 from tasks.runtime import pick_device, run_stage
-
-SPREAD = 0.02  # of the weights
+from tests.bench.zoo_speed import building
 
 
 def random_model(params: Params, name: str, device: torch.device) -> ForecastModel:
     """A model of the preset, its weights drawn where they lie: on a GPU that takes no time."""
-    windows, nothing = params.windows, Path()
-    with Unfilled():
-        model, _ = build_model(
-            params.models[name], params.scale_of(name), windows, seed=0, pretrained=nothing
-        )
-    model = model.to(device).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0.0, SPREAD)
-    return model
+    entry, scale = params.models[name], params.scale_of(name)
+    with building(device, torch.float32):
+        model, _ = build_model(entry, scale, params.windows, seed=0, pretrained=Path())
+    return model.eval()
 
 
 def latency_rows(params: Params, name: str) -> list[dict[str, object]]:
