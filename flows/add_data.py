@@ -18,7 +18,7 @@ from tasks.artifacts.data import Profile
 from tasks.data.fetch import fetch, has_raw, raw_folder
 from tasks.data.prepared import audit
 from tasks.data.register import put_in_run, register
-from tasks.errors import ParamsError
+from tasks.errors import DataError, ParamsError
 from tasks.params import Params, load_params
 from tasks.sections.base import Name
 from tasks.sections.data import Dataset
@@ -57,8 +57,8 @@ def add_data(
         FlowError: the dataset is there already, or cannot be fetched or tracked.
     """
     params = load_params(root / "params.yaml")
-    entry = _entry(root, params, name, source, options)
     dvc.prepare(root)
+    entry = _entry(root, params, name, source, options)
     with _all_or_nothing(root, name):
         folder = raw_folder(root, name)
         if source is None:
@@ -67,7 +67,7 @@ def add_data(
             _import(root, source, folder)
         else:
             _copy(Path(source), folder)
-        profile = audit(folder, name, entry, params.windows)
+        profile = _audited(folder, name, entry, params, source)
         if source is None or not _is_url(source):
             dvc.track(root, folder)
         if name in params.datasets:
@@ -94,6 +94,11 @@ def _entry(
         refuse_password(source or "")
     except ValueError as error:
         raise ParamsError(f"add-data: {error}") from error
+    maker = dvc.output_paths(root).get(f"data/raw/{name}", "")
+    if maker and not maker.endswith(".dvc"):
+        raise FlowError(
+            f"data/raw/{name} is made by the stage {maker} of dvc.yaml; choose another name"
+        )
     if has_raw(root, name):
         if name not in params.datasets and note_of(root, name) is None:
             raise FlowError(
@@ -101,10 +106,16 @@ def _entry(
                 f"that was killed left it; remove it (rm -r data/raw/{name}) and add it again"
             )
         raise FlowError(
-            f"dataset {name!r} is there already in data/raw/{name}; for a new delivery replace "
-            "its files and run `fewlayers run`, for another dataset choose another name"
+            f"dataset {name!r} is there already in data/raw/{name}; for a new delivery replace its "
+            f"files, then `dvc add data/raw/{name}` and `fewlayers run`; for another dataset "
+            "choose another name"
         )
     if source is None:
+        if any(options.values()):
+            raise FlowError(
+                f"{name}: how a named entry is read stands in params.yaml; leave the options out, "
+                "or give a FILE or URL"
+            )
         return _named(params, name)
     known = params.datasets.get(name)
     if known is not None and (known.url or any(options.values())):
@@ -117,15 +128,39 @@ def _entry(
     return dataset_entry(options)
 
 
+def _audited(
+    folder: Path, name: str, entry: Dataset, params: Params, source: str | None
+) -> Profile:
+    """The audit of the copy; a refusal names the file that was given."""
+    try:
+        return audit(folder, name, entry, params.windows)
+    except DataError as error:
+        if source is None or _is_url(source):
+            raise
+        given = Path(source)
+        copy = folder if given.is_dir() else folder / given.name
+        raise DataError(str(error).replace(str(copy), source)) from error
+
+
 def _is_url(source: str) -> bool:
-    return urllib.parse.urlparse(source).scheme in {"http", "https"}
+    scheme = urllib.parse.urlparse(source).scheme
+    if "://" in source and scheme not in {"http", "https"}:
+        raise FlowError(f"{source}: only URLs with http or https are read; got {scheme}://")
+    return "://" in source
 
 
 def _import(root: Path, url: str, folder: Path) -> None:
     """Imports a URL with DVC, so that later runs look there for new deliveries."""
     folder.mkdir(parents=True)
     name = Path(urllib.parse.urlparse(url).path).name or f"{folder.name}.csv"
-    dvc.import_url(root, url, folder / name)
+    try:
+        dvc.import_url(root, url, folder / name)
+    except FlowError as error:
+        reason = str(error).rpartition(" - ")[2]
+        raise FlowError(
+            f"{url}: cannot be fetched ({reason}); check the address, or download the file and run "
+            f"`fewlayers add-data {folder.name} FILE`"
+        ) from error
 
 
 def _named(params: Params, name: str) -> Dataset:

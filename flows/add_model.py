@@ -98,6 +98,8 @@ def _start(
         return _checked({"kind": "folder", "path": place.as_posix(), "id": hub_id})
     if path.is_file():
         raise FlowError(f"{source}: is a file; name the folder that holds it and its config.json")
+    if source.startswith((".", "~", "/")):
+        raise FlowError(f"{source}: no such folder; check the path")
     try:
         TypeAdapter(HubId).validate_python(source)
     except ValidationError as error:

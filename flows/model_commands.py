@@ -1,7 +1,7 @@
 """The commands of the console script that are about models."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -70,7 +70,9 @@ def forecast(
         Path | None, typer.Option(help="A .csv, .csv.gz or .parquet file; NAME-forecast.csv.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Series at once.")] = 256,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto: CUDA where there is one.")
+    ] = "auto",
     skip_short: Annotated[
         bool, typer.Option("--skip-short", help="Leave out series with too few values.")
     ] = False,

@@ -18,9 +18,10 @@ import pandas as pd
 
 from flows import dvc
 from flows.errors import FlowError
+from flows.imports import note_of
 from flows.study_tables import keep, read_piece, write_tables
 from flows.workspace import renew_workspace
-from tasks.params import Params, load_params
+from tasks.params import Params, load_params, read_yaml
 from tasks.pipeline.done import settings as stage_settings
 from tasks.pipeline.graph import read_graph
 from tasks.presets import load_preset, merge, only_models
@@ -86,18 +87,34 @@ def cell_content(project: Path, study: Study, cell: Cell) -> dict[str, Any]:
         content["windows"] = content["windows"] | {"horizon": cell.horizon}
         content["search"] = content.get("search", {}) | {"shares": [cell.share]}
         if cell.dataset:
-            content["run"] = content["run"] | {"datasets": [cell.dataset]}
+            content["run"] = content["run"] | {"datasets": _needed(content, cell.dataset)}
         if study.models is not None:
             content.update(only_models(content, study.models, f"a study of preset {study.preset}"))
 
     return load_preset(project / "params.yaml", study.preset, change)
 
 
+def _needed(content: dict[str, Any], dataset: str) -> list[str]:
+    """The dataset, and those of the run whose training ranges a mix of it holds."""
+    mixes = content.get("mixes", {})
+    members = {name for mix in content["run"].get("mixes", []) for name in mixes[mix]["members"]}
+    return [one for one in content["run"]["datasets"] if one == dataset or one in members]
+
+
 def settings_of(project: Path, content: dict[str, Any]) -> str:
-    """The sha256 of the commands, parameters and code that a cell's rows come from."""
-    graph = read_graph(project / "dvc.yaml", content).towards(GOALS)
-    text = json.dumps(stage_settings(project, graph, content), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The sha256 of the commands, parameters, code and raw data that a cell's rows come from.
+
+    Raw data are those that were added to the project and are not pinned in its parameters.
+    """
+    graph, run = read_graph(project / "dvc.yaml", content).towards(GOALS), content["run"]
+    names = [*run["datasets"], *run.get("corpora", [])]
+    added = [name for name in names if "sha256" not in content["datasets"][name]]
+    notes = {name: note_of(project, name) for name in added}
+    parts = {
+        "stages": stage_settings(project, graph, content),
+        "raw": {name: read_yaml(note)["outs"] for name, note in notes.items() if note},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def run_study(
@@ -153,11 +170,12 @@ def run_study(
             )
             keep(folder, piece.name, found)
         rows = write_tables(folder, pieces, settings_now)
+    if not rows.empty:
+        dvc.track_text(project, folder)
     if failed:
         raise FlowError(f"{len(failed)} runs of the study {name} failed; first: {failed[0]}")
     if rows.empty:
         raise FlowError(f"{folder / 'cells'}: no cell of the study {name} has been run")
-    dvc.track_text(project, folder)
     return rows
 
 

@@ -22,7 +22,7 @@ from tasks.metrics.study import (
 )
 from tasks.metrics.study_stability import agreement_table, answer_table
 
-OTHERS: Final = "By other code or parameters than now: {}. To be run again.\n"
+OTHERS: Final = "By other code, parameters or raw data than now: {}. To be run again.\n"
 MISSING: Final = "Not there, as a stage before it failed: {}.\n"
 COMMON: Final = "Only the tasks that were run with every share of the blocks:\n\n"
 STABILITY: Final = (
@@ -51,7 +51,7 @@ def read_piece(
         settings: by which it was run.
         stale: names of stages whose outputs are of an earlier run, or none.
     """
-    found = PieceResult(settings=settings, rows=[], choices=[])
+    found = PieceResult(settings={}, rows=[], choices=[])
     for model in models:
         judged = root / "evaluation" / dataset / model / "evaluation.json"
         scored = root / "scores" / dataset / f"{model}.json"
@@ -60,6 +60,7 @@ def read_piece(
             found.missing.append(model)
             continue
         evaluation, scores = Evaluation.read(judged), Scores.read(scored).scores
+        found.settings[model] = settings
         found.rows.append(task_row(evaluation, place))
         found.choices.append(
             Choice(
@@ -75,7 +76,7 @@ def read_piece(
 
 
 def keep(folder: Path, name: str, found: PieceResult) -> None:
-    """Writes what was found, but nothing, or a part, never over all of an earlier run.
+    """Writes what was found; models that are missing in it stand as an earlier run found them.
 
     Args:
         folder: of the study.
@@ -83,9 +84,21 @@ def keep(folder: Path, name: str, found: PieceResult) -> None:
         found: there.
     """
     path = _path(folder, name)
-    is_whole = path.is_file() and not PieceResult.read(path).missing
-    if found.rows and not (found.missing and is_whole):
+    if found.missing and path.is_file():
+        found = _completed(found, PieceResult.read(path))
+    if found.rows:
         found.write(path)
+
+
+def _completed(found: PieceResult, earlier: PieceResult) -> PieceResult:
+    """What was found, and of the models that are missing in it what was found earlier."""
+    old = [name for name in found.missing if name in earlier.settings]
+    return PieceResult(
+        settings=found.settings | {name: earlier.settings[name] for name in old},
+        missing=[name for name in found.missing if name not in old],
+        rows=[*found.rows, *(row for row in earlier.rows if row["model"] in old)],
+        choices=[*found.choices, *(one for one in earlier.choices if one.model in old)],
+    )
 
 
 def _path(folder: Path, name: str) -> Path:
@@ -109,8 +122,14 @@ def write_tables(
     known = {name: PieceResult.read(path) for name, path in paths.items() if path.is_file()}
     if not known:
         return pd.DataFrame()
-    others = [name for name, result in known.items() if result.settings != settings_now(name)]
+    others = [name for piece in known.items() for name in _others(*piece, settings_now(piece[0]))]
     return write_study(folder, known, others)
+
+
+def _others(name: str, result: PieceResult, now: str) -> list[str]:
+    """The piece's name where all of it was run by other settings, else those of its models."""
+    models = [model for model, settings in result.settings.items() if settings != now]
+    return [name] if len(models) == len(result.rows) else [f"{one} of {name}" for one in models]
 
 
 def write_study(
@@ -123,7 +142,7 @@ def write_study(
     Args:
         folder: of the study.
         known: what every cell has found on each dataset, by name, in the study's order.
-        others: names of those that were run by other settings than now.
+        others: those that were run by other settings than now, as they are to be named.
 
     Returns:
         The rows of tasks.csv.

@@ -23,11 +23,11 @@ class Choice(Artifact):
 class PieceResult(Artifact):
     """`data/studies/NAME/cells/CELL-DATASET.json`: the rows of a cell on one dataset.
 
-    `settings` tells by which commands, parameters and code; `missing` names the models that were
-    not judged, because a stage before that failed.
+    `settings` tells of every model by which commands, parameters, code and raw data; `missing`
+    names the models that were never judged, because a stage before that failed.
     """
 
-    settings: str
+    settings: dict[str, str]
     missing: list[str] = Field(default_factory=list)
     rows: list[dict[str, Any]]  # of tasks.csv
     choices: list[Choice]

@@ -157,9 +157,7 @@ def _identities(
     """The series of each row as a number, and the names of the series; wide data have one."""
     if columns.identity is None:
         if dataset.kind == "wide" and set(LONG_NAMES) <= set(table.columns):
-            raise DataError(
-                f"{table.where}: has the columns unique_id, ds, y; set `kind: long` for the dataset"
-            )
+            raise DataError(f"{table.where}: has the columns unique_id, ds, y; set `kind: long`")
         return np.zeros(len(table), dtype=np.int64), []
     column = table.columns[columns.identity].cast(pa.string())
     blank = np.asarray(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True))

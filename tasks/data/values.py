@@ -29,15 +29,15 @@ def read_numbers(table: Table, name: str, dataset: Dataset) -> Float64[np.ndarra
         return _from_text(table, name, column, dataset)
     if pa.types.is_boolean(kind):
         raise DataError(
-            f"{table.place(0)}, column {name!r}: booleans are not numbers; store 0 and 1, or leave "
-            "the column out with `targets`"
+            f"{table.place(0)}, column {name!r}: booleans are not numbers; store 0 and 1, or name "
+            "the other columns in `targets`"
         )
     if pa.types.is_null(kind):
         return np.full(len(table), np.nan)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise DataError(
-            f"{table.place(0)}, column {name!r}: must hold numbers; it holds {kind}; leave it out "
-            "with `targets`"
+            f"{table.place(0)}, column {name!r}: must hold numbers; it holds {kind}; name the "
+            "other columns in `targets`"
         )
     return _to_numpy(column.cast(pa.float64(), safe=False))
 
@@ -100,17 +100,13 @@ def _not_numbers(
 
 def _remedy(text: str) -> str:
     if text.lower() in ("true", "false", "yes", "no"):
-        return "store booleans as 0 and 1, or leave the column out with `targets`"
+        return "store booleans as 0 and 1, or name the other columns in `targets`"
     compact = text.lstrip("+-")
     if compact and all(part.isdigit() for part in compact.replace(".", ",").split(",")):
         if "," in compact and "." in compact:
             american = compact.rindex(".") > compact.rindex(",")
-            return (
-                "set `thousands: ','` for the dataset"
-                if american
-                else "set `decimal: ','` and `thousands: '.'` for the dataset"
-            )
+            return "set `thousands: ','`" if american else "set `decimal: ','` and `thousands: '.'`"
         if "," in compact:
-            return "set `decimal: ','` (or, if it groups digits, `thousands: ','`) for the dataset"
-        return "set `thousands: '.'` for the dataset if the point groups digits"
-    return "correct it, leave it blank if missing, or leave the column out with `targets`"
+            return "set `decimal: ','` (or, if it groups digits, `thousands: ','`)"
+        return "set `thousands: '.'` if the point groups digits"
+    return "correct it, leave it blank if missing, or name the other columns in `targets`"

@@ -12,6 +12,7 @@ from tasks.models.base import ForecastModel
 
 BATCH_ON_CPU = 64  # larger ones leave the cache and are slower
 BATCH_ON_CUDA = 512  # small ones leave the device waiting for launches
+USELESS = 1e30  # a window's error where the forecast is not finite: worst of all, yet comparable
 
 
 def evaluation_batch(device: torch.device) -> int:
@@ -49,6 +50,9 @@ def window_errors(
 ) -> Float64[Tensor, "masks windows"]:
     """`window_sums` of every mask and window, on the CPU; bit-identical to each mask alone.
 
+    Without some of its blocks a model may forecast what is not a number: that window's error is
+    `USELESS`, so that the mask comes last and nothing that ranks or fits errors fails over it.
+
     Args:
         model: put into eval mode.
         masks: kept blocks.
@@ -57,7 +61,8 @@ def window_errors(
     """
     sums = torch.zeros(len(masks), len(windows), dtype=torch.float64)
     for place, rows, forecast, target in _walked(model, masks, windows, max_bytes):
-        sums[place, rows] = window_sums(forecast, target).cpu()
+        found = window_sums(forecast, target).nan_to_num(nan=USELESS, posinf=USELESS)
+        sums[place, rows] = found.cpu()
     return sums
 
 

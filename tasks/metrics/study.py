@@ -67,8 +67,10 @@ def best_within(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
 
 
 def caps_of(rows: pd.DataFrame) -> tuple[float, ...]:
-    """The caps that let in a size which the cap before keeps out."""
-    return tuple(cap for cap in CAPS if len(best_within(rows, cap)))
+    """The caps that let in a size which the cap before keeps out; above all, the largest size."""
+    largest = float((rows["kept"] / rows["blocks"]).max())
+    caps = [*CAPS, largest] if largest > CAPS[-1] else CAPS
+    return tuple(cap for cap in caps if len(best_within(rows, cap)))
 
 
 def common_tasks(rows: pd.DataFrame, caps: tuple[float, ...]) -> pd.DataFrame:

@@ -84,10 +84,17 @@ def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         CheckpointError: missing or malformed.
     """
     path = folder / "config.json"
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; check the path, or run what makes it")
     if not path.is_file():
         raise CheckpointError(f"{folder}: holds no config.json; run the stage that makes it")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        if "config" not in data and "model_type" in data:
+            raise CheckpointError(
+                f"{folder}: is a checkpoint, not a model folder; name a folder of `models/full` "
+                "or `models/pruned`, or bring it in with `fewlayers add-model`"
+            )
         return dict(data["config"]), dict(data["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(

@@ -1,11 +1,14 @@
 """The code that a stage runs, read from its imports: what makes it stale when it changes."""
 
 import ast
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from tasks.artifacts.files import sha256_of
+
+ROOT = Path(__file__).parents[2]  # holds tasks/
 
 
 def code_files(root: Path, module: Path) -> list[Path]:
@@ -58,6 +61,16 @@ def _named_files(path: Path) -> Iterator[Path]:
     for other in path.parent.iterdir():
         if other.is_file() and other.suffix != ".py" and other.name in text:
             yield other
+
+
+def code_behind(types: Iterable[type]) -> str:
+    """The checksums of the files below `tasks/` that define these types, and of all they need.
+
+    Types from elsewhere (libraries, tests) are left out.
+    """
+    defined = {Path(inspect.getfile(one)) for one in types}
+    own = [path for path in defined if path.is_relative_to(ROOT / "tasks")]
+    return checksums(ROOT, sorted({file for path in own for file in code_files(ROOT, path)}))
 
 
 def checksums(root: Path, files: list[Path]) -> str:

@@ -63,8 +63,13 @@ def correlation_within_sizes(
     and would make any two rankings look alike. Only masks of `after` count.
     """
     pairs = [(a, b) for a, b in combinations(after, 2) if len(a) == len(b)]
-    signs = [np.sign(before[a] - before[b]) * np.sign(after[a] - after[b]) for a, b in pairs]
+    signs = [_sign(before[a], before[b]) * _sign(after[a], after[b]) for a, b in pairs]
     return float(np.mean(signs)) if signs else None
+
+
+def _sign(one: float, other: float) -> int:
+    """Of the difference of two errors, which may both be infinite."""
+    return (one > other) - (one < other)
 
 
 def survivors(errors: Mapping[Mask, float], tau: float | None) -> list[Mask]:

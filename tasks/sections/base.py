@@ -1,8 +1,9 @@
 """What every section of params.yaml is made of."""
 
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -19,3 +20,16 @@ class Section(BaseModel):
     """Base of every section: frozen, no unknown keys, no silent type changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, data: Any) -> Any:
+        keys = list(data) if isinstance(data, dict) else []
+        for key in keys:
+            if key not in cls.model_fields:
+                near = get_close_matches(str(key), cls.model_fields, n=1)
+                known = (
+                    f"did you mean {near[0]!r}?" if near else f"keys: {', '.join(cls.model_fields)}"
+                )
+                raise ValueError(f"there is no key {key!r}; {known}")
+        return data

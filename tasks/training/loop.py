@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tasks.masks.errors import evaluation_batch, mean_error, window_sums
 from tasks.models.base import ForecastModel
+from tasks.pipeline.code import code_behind
 from tasks.runtime import STOPPED_STATUS, Progress, drawing, seed_for, stopping_between_steps
 from tasks.training.lessons import Lesson, student_loss, teach
 from tasks.training.optimizer import learning_rate_at
@@ -117,7 +118,10 @@ class Loop:
         weights = [t for s in self.students for t in s.model.state_dict().values()]
         sample = self.windows.batch(self.windows.spaced(4096))
         size = len(self.windows)
-        mark = (self.recipe, settings, replay, size, self.precision, self.earlier_steps)
+        taught = [] if self.teacher is None else [self.teacher]
+        learners = [part for s in self.students for part in (s, s.model)]
+        code = code_behind({type(one) for one in (self, *learners, *taught)})
+        mark = (self.recipe, settings, replay, size, self.precision, self.earlier_steps, code)
         odds = [] if self.windows.weights is None else [self.windows.weights]
         return fingerprint(mark, [sample, self.valid, *odds, *weights, *teacher])
 

@@ -55,6 +55,30 @@ def test_file_is_copied_tracked_and_entered_with_comments_kept(
     assert not dvc.changed(project.root, "data/raw/power.dvc")
 
 
+def test_a_refusal_names_the_file_that_was_given(project: Workspace, tmp_path: Path) -> None:
+    given = tmp_path / "power.csv"
+    given.write_text(CONTENT + "2024-02-01 00:00,much\n")
+    with pytest.raises(DataError, match=f"^{given}, line 722, column 'load': must be a number"):
+        add_data(project.root, "power", str(given), {"freq": "h"})
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "message"),
+    [
+        ("made", "power.csv", "data/raw/made is made by the stage make of dvc.yaml; choose anoth"),
+        ("power", "ftp://example.org/x.csv", "only URLs with http or https are read; got ftp://"),
+        ("far", "http://127.0.0.1:1/x.csv", "x.csv: cannot be fetched .*`fewlayers add-data far F"),
+        ("bench", None, "bench: how a named entry is read stands in params.yaml; leave the opt"),
+    ],
+)
+def test_what_cannot_be_added_is_told_why(
+    project: Workspace, name: str, source: str | None, message: str
+) -> None:
+    project.write("dvc.yaml", "stages: {make: {cmd: 'true', outs: [data/raw/made]}}\n")
+    with pytest.raises(FlowError, match=message):
+        add_data(project.root, name, source, {"freq": "h"})
+
+
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [

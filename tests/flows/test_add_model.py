@@ -144,6 +144,14 @@ def test_a_revision_is_a_whole_commit(project: Workspace, revision: str) -> None
         add_model(project.root, "bolt", "amazon/chronos-bolt-tiny", revision=revision)
 
 
-def test_neither_a_folder_nor_an_id(project: Workspace) -> None:
-    with pytest.raises(FlowError, match="no such folder, and no id on the hub"):
-        add_model(project.root, "bolt", "/absent/folder")
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("/absent/folder", "/absent/folder: no such folder; check the path"),
+        ("./absent", "./absent: no such folder; check the path"),  # has the form of an id
+        ("no/such/folder", "no such folder, and no id on the hub"),
+    ],
+)
+def test_neither_a_folder_nor_an_id(project: Workspace, source: str, message: str) -> None:
+    with pytest.raises(FlowError, match=message):
+        add_model(project.root, "bolt", source)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import keep_examples
+from flows.options import as_options
 from tests.flows.support import Workspace
 
 PROJECT = Path(__file__).parents[2]
@@ -79,6 +80,17 @@ def test_check_tells_what_it_found_and_changes_nothing(workspace: Workspace) -> 
     assert (bad.returncode, bad.stdout) == (1, "")
     assert bad.stderr.startswith("error: sales.csv")
     assert len(bad.stderr.splitlines()) == 1
+    absent = fewlayers(workspace.root, "check", "sale.csv")
+    assert absent.stderr == "error: sale.csv: no such file or folder; check the path\n"
+
+
+def test_remedies_are_the_options_of_the_command() -> None:
+    message = "times.csv: set `kind: long`, `decimal: ','` or `time_column`; see `dvc pull`"
+    expected = "times.csv: set `--kind long`, `--decimal ','` or `--time-column`; see `dvc pull`"
+    assert as_options(message) == expected
+    assert as_options("name the other columns in `targets`") == (
+        "name the other columns in `--target`"
+    )
 
 
 @pytest.mark.flow

@@ -1,6 +1,7 @@
 """The study: cells with their own parameters, one table, and what failed does not stop the rest."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from flows import dvc
 from flows.environment import stage_environment
 from flows.errors import FlowError
-from flows.study import FOLDER, Cell, cells_of, run_study
+from flows.study import FOLDER, Cell, cell_content, cells_of, run_study, settings_of
 from tasks.errors import FewlayersError
 from tasks.params import load_params
 from tasks.sections.run import Study
@@ -167,7 +168,9 @@ def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Work
         run_study(project.root, "two", reproduce)
     assert (folder / "cells/h8-s0-k25-demo.json").read_bytes() == before
     table = (folder / "table.md").read_text()
-    assert table.startswith("By other code or parameters than now: h8-s0-k25-demo, h8-s0-k50")
+    assert table.startswith(
+        "By other code, parameters or raw data than now: h8-s0-k25-demo, h8-s0-k50"
+    )
     (project.root / "tasks/fail-0").unlink()
     run_study(project.root, "two", reproduce)
     assert "To be run again" not in (folder / "table.md").read_text()
@@ -190,9 +193,50 @@ def test_a_model_that_cannot_be_trained_costs_no_other_its_rows(project: Workspa
     project.write("dvc.yaml", GRAPH.replace("-m tasks.make", "-B -m tasks.make"))
     with pytest.raises(FlowError, match="1 runs of the study pair failed"):
         run_study(project.root, "pair", reproduce)
-    assert len(pd.read_csv(folder / "tasks.csv")) == 2, "a part never takes the place of the whole"
+    assert len(pd.read_csv(folder / "tasks.csv")) == 2, "the other stands as it was found earlier"
     table = (folder / "table.md").read_text()
-    assert table.startswith("By other code or parameters than now: h8-s0-k25-demo.")
+    assert table.startswith("By other code, parameters or raw data than now: big of h8-s0-k25-demo")
+    assert "data/studies/pair.dvc" not in dvc.status(project.root), "tables that DVC knows"
+
+
+def test_a_new_delivery_makes_what_was_run_before_it_another(project: Workspace) -> None:
+    params = load_params(project.root / "params.yaml")
+    cell = next(cells_of(params.studies["two"]))
+
+    def now() -> str:
+        return settings_of(project.root, cell_content(project.root, params.studies["two"], cell))
+
+    before = now()
+    project.write("data/raw/demo/rows.csv", "1")
+    project.write("data/raw/demo.dvc", "outs:\n- {md5: 1a.dir, hash: md5, path: demo}\n")
+    first = now()
+    project.write("data/raw/demo.dvc", "outs:\n- {md5: 2b.dir, hash: md5, path: demo}\n")
+    assert len({before, first, now()}) == 3
+
+
+def test_of_a_mix_of_the_studys_own_datasets_all_members_are_run(project: Workspace) -> None:
+    study = """
+  mixed:
+    run:
+      datasets: [demo, more, apart]
+      models: {big: tiny}
+      mixes: [both]
+      pretrain: {tiny: both}
+    datasets: {more: {}, apart: {}}
+    mixes: {both: {members: [demo, more]}}
+    models: {big: {family: tsfm, scale: pico, start: {kind: pretrained, model: tiny}}}
+studies:
+  mixed: {preset: mixed, horizons: [8]}
+"""
+    project.write("params.yaml", project.read("params.yaml").replace("\nstudies:\n", study))
+    mixed = load_params(project.root / "params.yaml").studies["mixed"]
+    piece = next(cells_of(mixed))
+    runs = {
+        dataset: cell_content(project.root, mixed, replace(piece, dataset=dataset))["run"]
+        for dataset in ("demo", "apart")
+    }
+    assert runs["demo"]["datasets"] == ["demo", "more"]
+    assert runs["apart"]["datasets"] == ["demo", "more", "apart"]
 
 
 @pytest.mark.parametrize(

@@ -169,9 +169,11 @@ def test_series_that_are_too_short_are_named_or_left_out(model: Path, tmp_path: 
 
 def test_a_folder_that_is_no_model_is_refused(model: Path, wide: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    with pytest.raises(CheckpointError, match=r"absent: holds no config.json"):
+    with pytest.raises(CheckpointError, match=r"absent: no such folder; check the path"):
         forecast_file(tmp_path / "absent", wide, WIDE, out, SETTINGS)
-    with pytest.raises(CheckpointError, match="not a model config"):
+    with pytest.raises(
+        CheckpointError, match="backbone: is a checkpoint, not a model folder; name"
+    ):
         forecast_file(model / "backbone", wide, WIDE, out, SETTINGS)
 
 

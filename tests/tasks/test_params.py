@@ -82,8 +82,8 @@ def test_missing_and_undecodable_files_are_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (at("layers", value=1), "layers: Extra inputs are not permitted; got 1"),
-        (at("training", "lr", value=1e-3), "training.lr: Extra inputs"),
+        (at("layers", value=1), "params.yaml: there is no key 'layers'; keys: seed, gran"),
+        (at("training", "lr", value=1e-3), "training: there is no key 'lr'; keys: "),
         (at("training", "learning_rate", value=float("nan")), "learning_rate: .*; got nan"),
         (at("scales", "s", "learning_rate", value=float("inf")), "learning_rate: .*; got inf"),
         (at("scales", "s", "learning_rate", value=0.0), "greater than 0; got 0.0"),

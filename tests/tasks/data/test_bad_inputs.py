@@ -111,7 +111,7 @@ CASES = [
     Case("11 German", cell(3, 1, '"1.234,5"'), refused=r"`decimal: ','` and `thousands: '\.'`"),
     Case("11 point under decimal comma", content(text_of(wide_rows(), ";")),
          settings={"decimal": ","}, refused="line 2 .*column 'a': must be a number"),
-    Case("12 booleans", column(1, lambda v: "True"), refused="store booleans as 0 and 1, or leave"),
+    Case("12 booleans", column(1, lambda v: "True"), refused="store booleans as 0 and 1, or name"),
     Case("12 stored booleans", booleans_parquet, refused="row 1, column 'a': booleans are not num"),
     Case("13 semicolon", content(text_of(wide_rows(), ";")), fixed="delimiter ';'"),
     Case("13 tab", content(text_of(wide_rows(), "\t")), fixed=r"delimiter '\\t'"),

@@ -73,7 +73,7 @@ def test_entries_can_be_added_one_after_the_other(path: Path) -> None:
         ("../x", {}, r"must be letters, digits, _ and -.* got '\.\./x'"),
         ("a b", {}, "must be letters"),
         ("", {}, "must be letters"),
-        ("x", {"frequency": "h"}, "datasets.x.frequency: Extra inputs"),
+        ("x", {"frequency": "h"}, "datasets.x: there is no key 'frequency'; did you mean 'freq'"),
         ("x", {"kind": "tall"}, "datasets.x.kind: "),
         ("x", {"split": {"train": 0.7, "validation": 0.1, "test": 0.7}}, "sum to 1"),
     ],

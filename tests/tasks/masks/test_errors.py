@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tasks.masks.errors import mean_error, step_errors, window_errors
+from tasks.masks.errors import USELESS, mean_error, step_errors, window_errors
 from tasks.training.loop import validation_mse
 from tests.tiny import CONTEXT, tiny_model, tiny_windows
 
@@ -33,6 +33,17 @@ def test_errors_by_step_add_up_to_those_by_window(windows):
     missing = ~torch.isfinite(windows[:, CONTEXT:])
     assert torch.equal(steps[0].isnan(), missing)
     assert (sums[:, 3] == 0).all()
+
+
+def test_a_mask_that_forecasts_no_numbers_has_a_large_error_and_no_other_is_touched(windows):
+    model, whole = tiny_model(), tiny_model()
+    with torch.no_grad():
+        next(model.backbone.h[4].parameters()).fill_(float("nan"))
+    broken, sound = window_errors(model, [(0, 4), (0, 1)], windows)
+    assert torch.equal(sound, window_errors(whole, [(0, 1)], windows)[0])
+    has_target = torch.isfinite(windows[:, CONTEXT:]).any(1)
+    assert (broken[has_target] == USELESS).all()
+    assert (broken[~has_target] == 0).all()
 
 
 def test_the_mean_is_over_observed_points():

@@ -51,6 +51,14 @@ def test_a_cap_that_lets_nothing_new_in_is_left_out() -> None:
     assert caps_of(pd.DataFrame([row("a", 0.3, 3, blocks=10)])) == (0.3,)
 
 
+def test_sizes_above_all_caps_are_shown_under_the_largest() -> None:
+    large = pd.DataFrame([row("a", 0.75, 9), row("b", 0.75, 8)])
+    assert caps_of(large) == (0.75,)
+    assert list(task_table(large, 0.75)["dataset"]) == ["a", "b"]
+    assert len(common_tasks(large, caps_of(large))) == 2
+    assert caps_of(pd.concat([ROWS, large])) == (0.3, 0.5, 0.75)
+
+
 def test_shares_count_tasks() -> None:
     small, half = share_table(ROWS).to_dict("records")
     assert (small["tasks"], small["within_margin"], small["no_worse"]) == (2, 0.5, 0.0)

@@ -96,5 +96,5 @@ def test_a_model_of_sublayers_is_refused(tmp_path):
 
 def test_a_checkpoint_is_no_model_folder(tmp_path):
     save("gpt2", tmp_path / "whole")
-    with pytest.raises(CheckpointError, match=r"whole/config.json: not a model config"):
+    with pytest.raises(CheckpointError, match=r"whole: is a checkpoint, not a model folder; name"):
         prune_model(tmp_path / "whole", tmp_path / "out", (0,))

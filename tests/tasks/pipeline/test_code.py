@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tasks.code import main
-from tasks.pipeline.code import code_files
+from tasks.pipeline.code import ROOT, code_behind, code_files
+from tasks.training.recipe import Student
 
 MODULES = {
     "tasks/__init__.py": "",
@@ -44,6 +45,15 @@ def test_imports_are_followed_at_any_depth_and_data_files_that_are_named(project
         "tasks/data/cells.py", "tasks/data/rows.py", "tasks/page.html", "tasks/page.py",
         "tasks/second.py",
     ]  # fmt: skip
+
+
+def test_the_code_behind_a_type_is_its_file_and_what_that_imports() -> None:
+    files = [line.split("  ")[1] for line in code_behind([Student, Path]).splitlines()]
+    assert "tasks/training/recipe.py" in files
+    assert "tasks/training/optimizer.py" in files  # which recipe.py imports
+    assert files == sorted(files)
+    assert all((ROOT / file).is_file() for file in files)
+    assert code_behind([Path]) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Successive halving: the correlation of two rungs decides how many masks climb on."""
 
 import itertools
+import math
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_sizes_do_not_count_as_agreement():
     assert correlation_within_sizes(before, {(0,): 1.0, (0, 1): 2.0}) is None
     tied = dict.fromkeys(before, 1.0)
     assert correlation_within_sizes(before, tied) == 0
+    assert correlation_within_sizes(before, dict.fromkeys(before, math.inf)) == 0
 
 
 def ladder(folder, rates=(1.0,)) -> Ladder:
