@@ -34,7 +34,7 @@ lint: $(READY) ## check style
 types: $(READY) ## check types
 	@$(BIN)/mypy
 
-real: $(READY) ## the real benchmarks, two and a half hours on 2 cores; can be stopped and resumed
+real: $(READY) ## the real benchmarks, two and a quarter hours on 2 cores; can be stopped and resumed
 	@$(BIN)/fewlayers run --preset real
 
 real-small: $(READY) ## ETTh1 at nano, at most 8 minutes on 2 cores
@@ -47,7 +47,7 @@ study: $(READY) ## how often pruning holds: six benchmarks, three settings; hour
 # named by PYTHON=, else .venv, else python3; only where none has them is .venv made.
 NEEDED := import httpx2, huggingface_hub, jaxtyping, jinja2, matplotlib, optuna, pandas, pandera, \
 	pyarrow, pydantic, rich, ruamel.yaml, safetensors, scipy, statsmodels, torch, transformers
-study-gpu: ## error against scale at 45 M to 1.4 B parameters, in pieces of 9 minutes; run it again
+study-gpu: ## error against scale at 46 M to 1.4 B parameters, in pieces of 9 minutes; run it again
 	@for p in $(if $(filter command environment,$(firstword $(origin PYTHON))),"$(PYTHON)") \
 		$(BIN)/python "$(PYTHON)" python3; do \
 		if "$$p" -c '$(NEEDED)' 2>/dev/null; then exec "$$p" -m tasks.bare $(ARGS); fi; done; \

@@ -22,7 +22,10 @@ from tasks.metrics.study import (
 )
 from tasks.metrics.study_stability import agreement_table, answer_table
 
-OTHERS: Final = "By other code, parameters or raw data than now: {}. To be run again.\n"
+OTHERS: Final = (
+    "Run by other code, parameters or raw data than those at hand, so that a run now may differ "
+    "(`--only NAME` makes one anew): {}.\n"
+)
 MISSING: Final = "Not there, as a stage before it failed: {}.\n"
 COMMON: Final = "Only the tasks that were run with every share of the blocks:\n\n"
 STABILITY: Final = (

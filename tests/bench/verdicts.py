@@ -9,6 +9,7 @@ the full model's error by offset varies by 0.4 to 0.9 of its mean, the differenc
 to 0.17 of it, with a kurtosis of 7 to 27 (ETTh1 and weather, horizon 96).
 """
 
+import argparse
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -227,6 +228,10 @@ def power(table: pd.DataFrame, *, test: str, shape: str, noise: str, difference:
 
 def main() -> None:
     """Simulates, prints the table and writes reports/verdicts.csv."""
+    argparse.ArgumentParser(
+        prog="python -m tests.bench.verdicts",
+        description="How often verdicts err, simulated: reports/verdicts.csv; minutes on one core.",
+    ).parse_args()
     table = simulation_table()
     print(table.to_string(index=False))
     write_csv(Path("reports/verdicts.csv"), table)

@@ -4,6 +4,7 @@ Runs the contract of tests/tasks/models/zoo/ and prints its outcome as a Markdow
 design, one column per group of laws. Exit status 1 where one is broken.
 """
 
+import argparse
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -99,6 +100,10 @@ def row(name: str, kind: type[Contract], counts: Mapping[tuple[str, str], int]) 
 
 def main() -> None:
     """Runs the contract and prints the table."""
+    argparse.ArgumentParser(
+        prog="python -m tests.bench.zoo_mechanics",
+        description="The laws that every published family keeps, on tiny models; a minute.",
+    ).parse_args()
     outcomes = Outcomes()
     folder = Path(ROOT) / "tests/tasks/models/zoo"
     status = pytest.main([*OPTIONS, str(folder)], plugins=[outcomes])

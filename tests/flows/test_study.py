@@ -155,7 +155,7 @@ def test_cells_may_be_run_apart(project: Workspace) -> None:
     rows = run_study(project.root, "two", reproduce, [])
     assert list(rows["seed"]) == [0, 0, 1]
     assert len(pd.read_csv(folder / "stability.csv")) == 1  # both seeds are there of one size
-    assert "To be run again" not in (folder / "table.md").read_text()
+    assert "makes one anew" not in (folder / "table.md").read_text()
 
 
 def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Workspace) -> None:
@@ -173,7 +173,7 @@ def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Work
     )
     (project.root / "tasks/fail-0").unlink()
     run_study(project.root, "two", reproduce)
-    assert "To be run again" not in (folder / "table.md").read_text()
+    assert "makes one anew" not in (folder / "table.md").read_text()
 
 
 def test_a_model_that_cannot_be_trained_costs_no_other_its_rows(project: Workspace) -> None:
@@ -195,7 +195,7 @@ def test_a_model_that_cannot_be_trained_costs_no_other_its_rows(project: Workspa
         run_study(project.root, "pair", reproduce)
     assert len(pd.read_csv(folder / "tasks.csv")) == 2, "the other stands as it was found earlier"
     table = (folder / "table.md").read_text()
-    assert table.startswith("By other code, parameters or raw data than now: big of h8-s0-k25-demo")
+    assert "(`--only NAME` makes one anew): big of h8-s0-k25-demo.\n" in table
     assert "data/studies/pair.dvc" not in dvc.status(project.root), "tables that DVC knows"
 
 

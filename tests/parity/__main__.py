@@ -7,6 +7,7 @@ strictly, and forecasts; so do we. Needs a network the first time, and Python 3.
 packages.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -120,6 +121,10 @@ def compare(library: Library, state: Path) -> list[tuple[str, str, float]]:
 
 def main() -> int:
     """The exit status: 1 where numbers lie further apart than TOLERANCE."""
+    argparse.ArgumentParser(
+        prog="python -m tests.parity",
+        description="Our own modules against the libraries, each in an environment made for it.",
+    ).parse_args()
     state = ROOT / ".state" / "parity"
     table = Table("library", "case", "compared", "largest relative difference")
     found: list[float] = []
