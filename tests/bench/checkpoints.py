@@ -4,27 +4,33 @@
 chose, by every way of `healing.options`, and keeps the errors of all validation windows at every
 evaluation. By the error on one half of the validation range a checkpoint is chosen among those of
 all ways; it is judged on the other half, against the full model there, and the other way round. The
-test range is not read. WORKSPACE is a folder with params.yaml, models/ and search/, for example
-.state/presets/study-full/h96-s0-k25; ten minutes on two cores for its 18 models, with one process
-each for half of the datasets (`--datasets`).
+test range is not read. `--arms full_extra scratch scratch_replay` does the same with its rivals, by
+every way of `healing.rivals`. WORKSPACE is a folder with params.yaml, models/ and search/, for
+example .state/presets/study-full/h96-s0-k25; ten minutes on two cores for its 18 models (half an
+hour and more for the rivals), with one process each for half of the datasets (`--datasets`).
 """
 
 import argparse
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tasks.artifacts.files import write_csv
 from tasks.artifacts.search import SearchResult
+from tasks.artifacts.training import StartSummary, TrainingSummary
+from tasks.controls import scratch_model
 from tasks.data.series import load_series
 from tasks.data.windows import validation_windows
 from tasks.masks.errors import window_errors
+from tasks.masks.mask import Mask
 from tasks.metrics.study import markdown_of
 from tasks.models.base import ForecastModel
 from tasks.models.registry import load_in_units, load_model
@@ -32,7 +38,10 @@ from tasks.params import Params, load_params
 from tasks.runtime import set_threads
 from tasks.training.healing import Healer, HealingJob, make_healer
 from tasks.training.loop import Loop
+from tasks.training.recipe import Student
 
+Arm = Literal["mask", "full_extra", "scratch", "scratch_replay"]
+RULES = ["lowest, patience", "lowest", "last", "best there"]
 Errors = Float[np.ndarray, " windows"]
 
 
@@ -71,37 +80,74 @@ def halves(params: Params, dataset: str, count: int) -> list[Bool[np.ndarray, " 
     return [places < middle - gap, places > middle + gap]
 
 
-def record(healer: Healer, keep: Sequence[int], steps: int) -> list[Checkpoint]:
-    """The checkpoints of every way of healing a mask."""
-    found: list[Checkpoint] = []
-    for option in healer.options:
-        student = healer.student(
-            HealingJob(option.name, tuple(keep), option), healer.full, keep, steps
+def students_of(healer: Healer, name: str, keep: Mask, pair: str, arm: Arm) -> list[Student]:
+    """Every way of one arm, not yet trained."""
+    params = load_params(Path("params.yaml"))
+    steps = params.healing.steps
+    if arm == "mask":
+        jobs = [HealingJob(option.name, keep, option) for option in healer.options]
+        return [healer.student(job, healer.full, keep, steps) for job in jobs]
+    if arm == "full_extra":
+        return healer.rivals(arm, healer.full, steps)
+    start = StartSummary.read(Path("models/start") / name / "start.json")
+    trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
+    shallow = scratch_model(params, name, start.scale, healer.full.with_blocks(keep))
+    steps += trained.steps_run
+    rivals = healer.rivals(arm, shallow, steps, rate=healer.scratch_rate)
+    return [one for one in rivals if bool(one.replay) == (arm == "scratch_replay")]
+
+
+def record(healer: Healer, student: Student) -> list[Checkpoint]:
+    """The checkpoints of a student that takes all its steps."""
+    with tempfile.TemporaryDirectory() as state:
+        loop = Recording(
+            [student],
+            replace(healer.recipe, patience=student.steps + 1),
+            windows=healer.data.with_replay(student.replay),
+            valid=healer.data.valid,
+            state_folder=Path(state),
+            what=student.name,
+            teacher=healer.teacher,
         )
-        with tempfile.TemporaryDirectory() as state:
-            loop = Recording(
-                [student],
-                healer.recipe,
-                windows=healer.data.with_replay(option.replay),
-                valid=healer.data.valid,
-                state_folder=Path(state),
-                what=option.name,
-                teacher=healer.teacher,
-            )
-            loop.run()
-        found += loop.checkpoints
-    return found
+        loop.run()
+    return loop.checkpoints
+
+
+def until_patience(
+    way: Sequence[Checkpoint], on: Bool[np.ndarray, " windows"], patience: int
+) -> list[Checkpoint]:
+    """The checkpoints before the error on these windows has not fallen so often in a row."""
+    kept: list[Checkpoint] = []
+    lowest, stale = float("inf"), 0
+    for one in way:
+        if stale < patience:
+            kept.append(one)
+        error = float(one.errors[on].sum())
+        lowest, stale = min(lowest, error), 0 if error < lowest else stale + 1
+    return kept
 
 
 def judged(
-    checkpoints: Sequence[Checkpoint],
+    ways: Sequence[Sequence[Checkpoint]],
     full: Errors,
     parts: Sequence[Bool[np.ndarray, " windows"]],
+    *,
+    patience: int,
+    untrained: Sequence[Checkpoint] = (),
 ) -> Iterator[dict[str, float]]:
-    """For both directions: each rule's choice on the other half, relative to the full model."""
-    end = max(one.step for one in checkpoints)
-    last = [one for one in checkpoints if one.step == end]
+    """For both directions: each rule's choice on the other half, relative to the full model.
+
+    Args:
+        ways: the checkpoints of each.
+        full: errors of the full model.
+        parts: the halves.
+        patience: evaluations without a lower error after which the first rule stops.
+        untrained: what every rule may choose as well.
+    """
+    checkpoints = [*untrained, *(one for way in ways for one in way)]
+    last = [*untrained, *(way[-1] for way in ways)]
     for chosen_on, judged_on in (parts, parts[::-1]):
+        stopped = [one for way in ways for one in until_patience(way, chosen_on, patience)]
 
         def by_error(one: Checkpoint, on: Bool[np.ndarray, " windows"] = chosen_on) -> float:
             return float(one.errors[on].sum())
@@ -110,27 +156,34 @@ def judged(
             return float(one.errors[on].sum() / full[on].sum() - 1)
 
         yield {
+            "lowest, patience": outcome(min([*untrained, *stopped], key=by_error)),
             "lowest": outcome(min(checkpoints, key=by_error)),
             "last": outcome(min(last, key=by_error)),
             "best there": min(map(outcome, checkpoints)),
         }
 
 
-def measure(params: Params, dataset: str, model: str) -> list[dict[str, object]]:
-    """One row per direction."""
+def measure(params: Params, dataset: str, model: str, arm: Arm) -> list[dict[str, object]]:
+    """One row per direction; none where the arm has no way."""
     pair = f"{dataset}/{model}"
     search = SearchResult.read(Path("search") / pair / "search.json")
     full = load_in_units(Path("models/full") / pair, search.granularity)
     teacher = load_model(Path("search") / pair / "full_extra")
     healer = make_healer(params, dataset, model, full=full, teacher=teacher)
-    checkpoints = record(healer, search.keep, params.healing.steps)
-    parts = halves(params, dataset, len(healer.data.valid))
-    full_errors = errors_of(teacher, healer.data.valid)
+    students = students_of(healer, model, tuple(search.keep), pair, arm)
+    if not students:
+        return []
+    valid = healer.data.valid
+    rows = judged(
+        [record(healer, student) for student in students],
+        errors_of(teacher, valid),
+        halves(params, dataset, len(valid)),
+        patience=params.healing.patience,
+        untrained=[Checkpoint(0, errors_of(full, valid))] if arm == "full_extra" else [],
+    )
+    place = {"arm": arm, "dataset": dataset, "model": model}
     names = ("second half", "first half")
-    return [
-        {"dataset": dataset, "model": model, "judged on": name} | row
-        for name, row in zip(names, judged(checkpoints, full_errors, parts), strict=True)
-    ]
+    return [place | {"judged on": name} | row for name, row in zip(names, rows, strict=True)]
 
 
 def main() -> None:
@@ -140,20 +193,27 @@ def main() -> None:
     )
     parser.add_argument("workspace", type=Path, help="of a finished run")
     parser.add_argument("--datasets", nargs="+", help="only these")
+    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--arms", nargs="+", choices=get_args(Arm), default=["mask"])
+    parser.add_argument("--out", type=Path, help="a .csv file for the rows")
     args = parser.parse_args()
+    out = args.out and args.out.resolve()
     os.chdir(args.workspace)
     set_threads(1)
     params = load_params(Path("params.yaml"))
     rows = [
         row
+        for arm in args.arms
         for dataset in args.datasets or params.run.datasets
-        for model in params.run.models
-        for row in measure(params, dataset, model)
+        for model in args.models or params.run.models
+        for row in measure(params, dataset, model, arm)
     ]
     table = pd.DataFrame(rows)
-    means = table.groupby("dataset", sort=False)[["lowest", "last", "best there"]].mean()
+    if out is not None:
+        write_csv(out, table)
+    means = table.groupby(["arm", "dataset"], sort=False)[RULES].mean()
     shown = pd.concat([table, means.reset_index().assign(model="mean")]).fillna("")
-    for rule in ("lowest", "last", "best there"):
+    for rule in RULES:
         shown[rule] = [f"{value:+.1%}" for value in shown[rule]]
     print(markdown_of(shown))
 
