@@ -19,9 +19,10 @@ from tasks.params import Params
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.sections.models import ModelEntry, RandomStart, Scale
 from tasks.training.fit import write_timing
-from tasks.training.healing import HealingJob, best_rival, make_healer, save_control
+from tasks.training.healing import HealingJob, make_healer, save_control
 from tasks.training.options import healing_option
 from tasks.training.recipe import Student
+from tasks.training.rivals import best_rival, trained_anew
 
 
 def panel_masks(num_blocks: int, size: int, count: int, seed: int) -> dict[str, Mask]:
@@ -92,12 +93,7 @@ def main(argv: list[str]) -> None:
     healer = make_healer(params, args.dataset, args.model, full=full, teacher=teacher)
     option = healing_option(pruned.chosen, healing)
     shallow = scratch_model(params, args.model, start.scale, full.with_blocks(pruned.keep))
-    rivals = healer.rivals(
-        "scratch",
-        shallow.to(device),
-        trained.steps_run + healing.steps,
-        rate=healer.scratch_rate,
-    )
+    rivals = trained_anew(healer, shallow.to(device), trained.steps_run + healing.steps)
     healed = healer.heal(
         [HealingJob(name, mask, option) for name, mask in masks.items()],
         steps=healing.steps,

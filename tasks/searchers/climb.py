@@ -13,9 +13,10 @@ from tasks.searchers.rungs import (
     rank_correlation,
     survivors,
 )
-from tasks.training.healing import Healed, Healer, HealingJob, best_rival
+from tasks.training.healing import Healed, Healer, HealingJob
 from tasks.training.options import HealingOption
 from tasks.training.recipe import Student
+from tasks.training.rivals import best_rival, tuned_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,7 @@ def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], s
         runs.append(healed)
         before, masks = errors, survivors(errors, tau)
     finalists = survivors(before, tau=1.0)  # the best of each size
-    extras = healer.rivals("full_extra", healer.full, steps)
+    extras = tuned_on(healer, steps)
     unsettled = finalists if len(finalists) > 1 else []
     full, healed = ladder.heal(unsettled, healer.options, steps, "full healing", rivals=extras)
     extra = best_rival(extras, "full_extra")

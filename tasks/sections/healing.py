@@ -79,7 +79,7 @@ class Healing(Section):
     """Fine-tuning after pruning; every control gets the same."""
 
     steps: Steps = 500
-    patience: Count = 8  # evaluations without a better one, of rivals; masks take all their steps
+    patience: Count = 8  # evaluations without a better one, of models from scratch
     eval_every: Count = 50
     distillation: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the loss for the teacher
     hidden: NonNegative = 0.1  # weight of its hidden states, of `hidden` and `hidden_cut`

@@ -1,6 +1,5 @@
 """Healing: fine-tuning masks of a model after pruning, several of them on the same batches."""
 
-import copy
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +17,8 @@ from tasks.runtime import seed_for
 from tasks.sections.healing import Healing
 from tasks.sections.models import Training, is_random
 from tasks.training.fit import TrainingData, training_data, tuned_rate
+from tasks.training.healing_student import HealingStudent
 from tasks.training.loop import Loop
-from tasks.training.mask_student import MaskStudent
 from tasks.training.options import HealingOption, usable_options
 from tasks.training.parts import frozen_names
 from tasks.training.precision import pick_precision
@@ -134,7 +133,7 @@ class Healer:
             repair_seams(model, larger, sample, ridge=self.healing.seam_ridge)
         places = places_of(model, self.teacher)
         ends = cut_ends(places, self.teacher.stack_sizes)
-        return MaskStudent(
+        return HealingStudent(
             name=job.name,
             model=model,
             steps=steps,
@@ -150,27 +149,10 @@ class Healer:
     @property
     def options(self) -> list[HealingOption]:
         """The ways of `healing.options` that this model can be healed in."""
-        return self._usable(self.healing.options, "healing.options")
+        return self.usable(self.healing.options, "healing.options")
 
-    def rivals(
-        self, name: str, model: ForecastModel, steps: int, *, rate: float | None = None
-    ) -> list[Student]:
-        """Students that learn without a teacher from the model's weights, by `healing.rivals`.
-
-        `rate` takes the place of the model's own learning rate. What is frozen stays frozen.
-        """
-        return [
-            Student(
-                name=f"{name} {option.name}",
-                model=copy.deepcopy(model),
-                steps=steps,
-                learning_rate=option.rate * (rate or self.rate),
-                replay=option.replay,
-            )
-            for option in self._usable(self.healing.rivals, "healing.rivals")
-        ]
-
-    def _usable(self, names: Sequence[str], where: str) -> list[HealingOption]:
+    def usable(self, names: Sequence[str], where: str) -> list[HealingOption]:
+        """Those ways that this model can be trained in; `where` names their list in params.yaml."""
         has_replay = self.data.kept is not None
         return usable_options(names, self.healing, has_replay=has_replay, where=where)
 
@@ -213,11 +195,6 @@ class Healer:
         )
         loop.run()
         return loop
-
-
-def best_rival(students: Sequence[Student], name: str) -> Student:
-    """The one with the lowest validation error, under this name."""
-    return replace(min(students, key=lambda student: student.best_valid), name=name)
 
 
 def make_healer(

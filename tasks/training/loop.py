@@ -70,7 +70,7 @@ class Loop:
         )
 
     def run(self) -> None:
-        """Trains until every student is done; each model ends with its best weights.
+        """Trains until every student is done; each model ends with the weights it has chosen.
 
         A SIGTERM ends the process after the step at work, with a checkpoint of it.
         """
@@ -105,8 +105,7 @@ class Loop:
         shutil.rmtree(self.state_folder, ignore_errors=True)
 
     def _text(self) -> str:
-        best = min(self.students, key=lambda student: student.best_valid)
-        return f"valid_mse {best.best_valid:.4f}"
+        return f"valid_mse {min(student.shown_mse for student in self.students):.4f}"
 
     def _fingerprint(self) -> str:
         teacher = [] if self.teacher is None else list(self.teacher.state_dict().values())

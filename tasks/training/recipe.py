@@ -152,6 +152,11 @@ class Student:
             self.stale += 1
         self.is_done = step >= self.steps or self.stale >= patience
 
+    @property
+    def shown_mse(self) -> float:
+        """The validation error for progress lines: the lowest so far."""
+        return self.best_valid
+
     def summary(self, precision: Literal["fp32", "bf16"]) -> TrainingSummary:
         """How it was trained."""
         return TrainingSummary(

@@ -39,6 +39,7 @@ from tasks.runtime import set_threads
 from tasks.training.healing import Healer, HealingJob, make_healer
 from tasks.training.loop import Loop
 from tasks.training.recipe import Student
+from tasks.training.rivals import trained_anew, tuned_on
 
 Arm = Literal["mask", "full_extra", "scratch", "scratch_replay"]
 RULES = ["lowest, patience", "lowest", "last", "best there"]
@@ -88,12 +89,12 @@ def students_of(healer: Healer, name: str, keep: Mask, pair: str, arm: Arm) -> l
         jobs = [HealingJob(option.name, keep, option) for option in healer.options]
         return [healer.student(job, healer.full, keep, steps) for job in jobs]
     if arm == "full_extra":
-        return healer.rivals(arm, healer.full, steps)
+        return tuned_on(healer, steps)
     start = StartSummary.read(Path("models/start") / name / "start.json")
     trained = TrainingSummary.read(Path("models/full") / pair / "training.json")
     shallow = scratch_model(params, name, start.scale, healer.full.with_blocks(keep))
     steps += trained.steps_run
-    rivals = healer.rivals(arm, shallow, steps, rate=healer.scratch_rate)
+    rivals = trained_anew(healer, shallow, steps)
     return [one for one in rivals if bool(one.replay) == (arm == "scratch_replay")]
 
 

@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 
 from tasks.models.registry import load_model
 from tasks.sections.healing import Healing
-from tasks.training.healing import Healed, Healer, HealingJob, best_rival
+from tasks.training.healing import Healed, Healer, HealingJob
 from tasks.training.lessons import state_distance
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption, healing_option
 from tasks.training.recipe import Student
+from tasks.training.rivals import best_rival, trained_anew, tuned_on
 from tests.tiny import tiny_data, tiny_model, tiny_recipe
 
 KEEP = (0, 2)
@@ -118,7 +119,7 @@ def test_an_option_may_name_its_share_and_its_rate(tmp_path):
 
 def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):
     one = replace(healer(), healing=Healing(rivals=["plain@1e-6", "plain"]))
-    rivals = one.rivals("scratch", one.full, 12)
+    rivals = trained_anew(one, one.full, 12)
     one.heal([], steps=6, state_folder=tmp_path, what="tiny", rivals=rivals)
     assert [(r.name, r.steps_run) for r in rivals] == [
         ("scratch plain@1e-6", 12),
@@ -134,7 +135,7 @@ def test_rivals_of_several_rates_hold_no_optimizer_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = replace(healer(), healing=Healing(rivals=["plain@1e-6", "plain"]))
-    rivals = one.rivals("full_extra", one.full, 6)
+    rivals = tuned_on(one, 6)
     original, held = Loop._step, []
 
     def step_and_count(self: Loop, step: int) -> None:

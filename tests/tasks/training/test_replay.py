@@ -13,6 +13,7 @@ from tasks.sections.healing import Healing
 from tasks.training.healing import Healer, HealingJob
 from tasks.training.loop import Loop
 from tasks.training.replay import CLIP, FILE, Replayed, load_replay, sample_windows, save_replay
+from tasks.training.rivals import trained_anew, tuned_on
 from tests.tasks.training.test_healing import KEEP, heal, healer, option, same
 from tests.tiny import CONTEXT, HORIZON, tiny_data, tiny_series, tiny_windows
 
@@ -98,13 +99,13 @@ def test_ways_with_replay_need_something_to_replay():
     healing = Healing(options=["plain+replay", "plain@2"], rivals=["replay", "plain"])
     without = replace(healer(), healing=healing)
     assert [one.name for one in without.options] == ["plain@2"]
-    assert [one.name for one in without.rivals("full", without.full, 3)] == ["full plain"]
+    assert [one.name for one in tuned_on(without, 3)] == ["full_extra plain"]
     with_replay = replace(replaying(), healing=healing)
     assert [one.replay for one in with_replay.options] == [healing.replay, 0]
-    assert [one.replay for one in with_replay.rivals("full", without.full, 3)] == [0.5, 0]
+    assert [one.replay for one in tuned_on(with_replay, 3)] == [0.5, 0]
     nothing = replace(without, healing=Healing(rivals=["plain+replay"]))
     with pytest.raises(ParamsError, match=r"healing\.rivals names only ways with replay"):
-        nothing.rivals("full", without.full, 3)
+        tuned_on(nothing, 3)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_ways_with_replay_need_something_to_replay():
 )
 def test_a_model_from_scratch_that_saw_the_mix_is_a_control_of_its_own(names, expected):
     one = replace(replaying(), healing=Healing(rivals=names))
-    rivals = one.rivals("scratch", one.full, 3)
+    rivals = trained_anew(one, one.full, 3)
     for error, rival in zip((0.5, 0.4, 0.3), rivals, strict=False):
         rival.best_valid = error
     found = {student.name: student for student in from_scratch(rivals)}
