@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tasks.artifacts.scoring import Scores
 from tasks.masks.mask import Mask, even_mask, format_mask, sizes_of, top_mask
-from tasks.params import Params
+from tasks.params import Params, load_params
 from tasks.runtime import set_threads
 from tasks.training.healing import HealingJob
 from tasks.training.loop import validation_mse
@@ -35,7 +35,14 @@ from tests.bench.healing_models import (
     make_full_model,
     workspace,
 )
-from tests.bench.healing_table import add_rows, as_text, compare, marks_of_cell, read_rows
+from tests.bench.healing_table import (
+    add_rows,
+    as_text,
+    compare,
+    lean,
+    marks_of_cell,
+    read_rows,
+)
 
 SHARES = (0.25, 0.34, 0.5)
 STEPS = 400
@@ -185,6 +192,12 @@ def main() -> None:
         print(f"{RESULTS} holds no rows of {args.steps} steps and masks by {args.mask}")
         return
     print(as_text(compare(chosen)))
+    tried = [one for one in load_params().healing.options if one in set(chosen["option"])]
+    if len(tried) > 1 and chosen["seed"].nunique() > 1:
+        print(
+            f"\nA mask healed by what was best for another one, as in the null panel, of "
+            f"{', '.join(tried)}: {lean(chosen, tried):+.2%} above its own best."
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The table of healing options: each against plain healing on the same cells."""
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,21 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         one |= {"better": float((cells < 0).mean()), "time": float(seconds[option])}
         found.append(one)
     return pd.DataFrame(found).sort_values("all", ignore_index=True)
+
+
+def lean(rows: pd.DataFrame, options: Sequence[str]) -> float:
+    """What a mask loses on average when it is healed by the option that was best for another one.
+
+    The null panel is healed so: every mask of one dataset and size by the best of these options
+    for that of another seed, its error over that of its own best, minus 1.
+    """
+    wide = rows.pivot_table(index=CELL, columns="option", values="valid_mse")[list(options)]
+    losses = []
+    for _, cells in wide.groupby(["dataset", "num_kept"]):
+        for chosen, other in permutations(range(len(cells)), 2):
+            best = cells.iloc[chosen].idxmin()
+            losses.append(cells.iloc[other][best] / cells.iloc[other].min() - 1)
+    return float(np.mean(losses))
 
 
 def as_text(table: pd.DataFrame) -> str:

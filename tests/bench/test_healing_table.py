@@ -12,6 +12,7 @@ from tests.bench.healing_table import (
     as_text,
     compare,
     interval,
+    lean,
     marks_of_cell,
     read_rows,
 )
@@ -62,3 +63,14 @@ def test_the_interval_is_students() -> None:
     values = [0.1, 0.3, 0.2, 0.5]
     low, high = stats.t.interval(0.95, 3, loc=0.275, scale=stats.sem(values))
     assert interval(values) == pytest.approx((0.275, low, high))
+
+
+def test_the_lean_is_what_another_masks_best_option_costs() -> None:
+    errors = {0: {"plain": 1.0, "distilled": 1.1}, 1: {"plain": 1.0, "distilled": 0.8}}
+    rows = [
+        row(seed=seed, option=option, valid_mse=error)
+        for seed, of_seed in errors.items()
+        for option, error in of_seed.items()
+    ]
+    expected = ((1.1 / 1.0 - 1) + (1.0 / 0.8 - 1)) / 2
+    assert lean(pd.DataFrame(rows), ["plain", "distilled"]) == pytest.approx(expected)

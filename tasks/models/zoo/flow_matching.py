@@ -27,7 +27,7 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, time: Float[Tensor, "rows"]) -> Float[Tensor, "rows W"]:
+    def forward(self, time: Float[Tensor, " rows"]) -> Float[Tensor, "rows W"]:
         """One vector per time."""
         half = FREQUENCIES // 2
         places = torch.arange(half, dtype=torch.float32, device=time.device)
@@ -88,7 +88,7 @@ class FlowNet(nn.Module):
     def forward(
         self,
         mixed: Float[Tensor, "rows H"],
-        time: Float[Tensor, "rows"],
+        time: Float[Tensor, " rows"],
         state: Float[Tensor, "rows W"],
     ) -> Float[Tensor, "rows H"]:
         """The guess."""

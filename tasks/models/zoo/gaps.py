@@ -25,6 +25,6 @@ def filled(context: Float[Tensor, "B context"]) -> Float[Tensor, "B context"]:
     return torch.where(observed, values, left + (right - left) * share.to(values.dtype))
 
 
-def first_observed(context: Float[Tensor, "B context"]) -> Int[Tensor, "B"]:
+def first_observed(context: Float[Tensor, "B context"]) -> Int[Tensor, " B"]:
     """The place of the first observed value; 0 in a row without any."""
     return torch.isfinite(context).int().argmax(1)

@@ -29,7 +29,7 @@ DEFAULTS = {
 
 
 def pinball_loss(
-    quantiles: Float[Tensor, "B Q H"], target: Float[Tensor, "B H"], levels: Float[Tensor, "Q"]
+    quantiles: Float[Tensor, "B Q H"], target: Float[Tensor, "B H"], levels: Float[Tensor, " Q"]
 ) -> Float[Tensor, ""]:
     """The library's loss: pinball, mean over levels and observed values, then over series."""
     observed = torch.isfinite(target)
