@@ -94,6 +94,9 @@ def _entry(
         refuse_password(source or "")
     except ValueError as error:
         raise ParamsError(f"add-data: {error}") from error
+    if source and "://" in source and not _is_url(source):
+        scheme = source.partition("://")[0]
+        raise FlowError(f"{source}: only URLs with http or https are read; got {scheme}://")
     maker = dvc.output_paths(root).get(f"data/raw/{name}", "")
     if maker and not maker.endswith(".dvc"):
         raise FlowError(
@@ -143,10 +146,7 @@ def _audited(
 
 
 def _is_url(source: str) -> bool:
-    scheme = urllib.parse.urlparse(source).scheme
-    if "://" in source and scheme not in {"http", "https"}:
-        raise FlowError(f"{source}: only URLs with http or https are read; got {scheme}://")
-    return "://" in source
+    return urllib.parse.urlparse(source).scheme in {"http", "https"}
 
 
 def _import(root: Path, url: str, folder: Path) -> None:

@@ -81,9 +81,10 @@ def halves(params: Params, dataset: str, count: int) -> list[Bool[np.ndarray, " 
     return [places < middle - gap, places > middle + gap]
 
 
-def students_of(healer: Healer, name: str, keep: Mask, pair: str, arm: Arm) -> list[Student]:
+def students_of(
+    params: Params, healer: Healer, name: str, keep: Mask, pair: str, arm: Arm
+) -> list[Student]:
     """Every way of one arm, not yet trained."""
-    params = load_params(Path("params.yaml"))
     steps = params.healing.steps
     if arm == "mask":
         jobs = [HealingJob(option.name, keep, option) for option in healer.options]
@@ -117,15 +118,15 @@ def record(healer: Healer, student: Student) -> list[Checkpoint]:
 def until_patience(
     way: Sequence[Checkpoint], on: Bool[np.ndarray, " windows"], patience: int
 ) -> list[Checkpoint]:
-    """The checkpoints before the error on these windows has not fallen so often in a row."""
-    kept: list[Checkpoint] = []
-    lowest, stale = float("inf"), 0
-    for one in way:
-        if stale < patience:
-            kept.append(one)
-        error = float(one.errors[on].sum())
-        lowest, stale = min(lowest, error), 0 if error < lowest else stale + 1
-    return kept
+    """The checkpoints until the error on these windows has not fallen so often in a row."""
+    errors = [float(one.errors[on].sum()) for one in way]
+    best = 0
+    for place, error in enumerate(errors):
+        if error < errors[best]:
+            best = place
+        if place - best >= patience:
+            return list(way[: place + 1])
+    return list(way)
 
 
 def judged(
@@ -171,7 +172,7 @@ def measure(params: Params, dataset: str, model: str, arm: Arm) -> list[dict[str
     full = load_in_units(Path("models/full") / pair, search.granularity)
     teacher = load_model(Path("search") / pair / "full_extra")
     healer = make_healer(params, dataset, model, full=full, teacher=teacher)
-    students = students_of(healer, model, tuple(search.keep), pair, arm)
+    students = students_of(params, healer, model, tuple(search.keep), pair, arm)
     if not students:
         return []
     valid = healer.data.valid
