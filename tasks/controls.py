@@ -60,7 +60,7 @@ def from_scratch(rivals: Sequence[Student]) -> list[Student]:
     """The best of the models from scratch; those with replay, which saw other data, by themselves.
 
     `scratch` saw the dataset alone, `scratch_replay` the mix as well. Where every way of
-    `healing.rivals` replays there is one, `scratch`, which saw the mix.
+    `healing.scratch` replays there is one, `scratch`, which saw the mix.
     """
     alone = [student for student in rivals if not student.replay]
     others = [student for student in rivals if student.replay]

@@ -1,7 +1,7 @@
 """Stage evaluate: every error on the test range and the verdict; nothing else reads that range.
 
 `full` is the better of `full_untuned` (the full model as `train` left it) and `full_extra` (the
-same with the extra tuning that the pruned model had), chosen by validation error.
+same with the extra tuning that the pruned model had, a teacher in it too), by validation error.
 """
 
 import json
@@ -28,7 +28,14 @@ from tasks.metrics.advice import does_selection_add, recommend
 from tasks.metrics.baselines import fit_linear, seasonal_naive
 from tasks.metrics.errors import missing_targets, seasonal_scales
 from tasks.metrics.judge import Compared, compare_with_all, headline, sample_forecasts, step_table
-from tasks.metrics.judged import NOT_CONTROLS, Facts, load_judged, model_folders, valid_errors
+from tasks.metrics.judged import (
+    NOT_CONTROLS,
+    Facts,
+    load_judged,
+    model_folders,
+    valid_errors,
+    ways_of,
+)
 from tasks.metrics.panel import Forecaster, Panel, middles, window_table
 from tasks.models.base import ForecastModel
 from tasks.params import Params
@@ -181,6 +188,7 @@ def evaluate(params: Params, dataset: str, model: str) -> None:
         full=errors["full"],
         full_is=full_is,
         full_untuned=errors["full_untuned"],
+        ways=ways_of(folders, prune),
         stacks=facts["full_untuned"].stacks,
         zero_shot=errors.get("zero_shot"),
         zero_shot_pruned=errors.get("zero_shot_pruned"),

@@ -16,7 +16,7 @@ from tasks.masks.mask import Mask, own_mask, sizes_of
 from tasks.models.base import ForecastModel
 from tasks.models.registry import load_in_units
 from tasks.params import Params
-from tasks.pipeline.code import checksums, code_files
+from tasks.pipeline.code import ROOT, checksums, code_files
 from tasks.runtime import load_selected, pick_device, run_stage, seed_for, stage_parser
 from tasks.searchers.climb import Climb, Ladder, climb
 from tasks.searchers.evaluator import MaskEvaluator
@@ -138,16 +138,14 @@ def _study_name(params: Params, pair: str, scores: Scores) -> str:
     folders = (Path("models/full") / pair, Path("data/prepared") / dataset / "history")
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
     hashes = [sha256_of(path) for path in files]
-    own = Path(__file__)
-    code = checksums(own.parents[1], code_files(own.parents[1], own))
+    code = checksums(ROOT, code_files(ROOT, Path(__file__)))
     settings = (hashes, code, scores, params.search, params.seed, params.windows)
     return fingerprint(settings, [])[:24]
 
 
 def _ladder(params: Params, dataset: str, name: str, model: ForecastModel, state: Path) -> Ladder:
-    teacher = model  # the better one is not yet made
     return Ladder(
-        healer=make_healer(params, dataset, name, full=model, teacher=teacher),
+        healer=make_healer(params, dataset, name, full=model, teacher=model),
         state=state,
         what=f"search {dataset}/{name}",
     )

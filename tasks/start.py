@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
         entry,
         scale,
         params.windows,
-        seed=seed_for(params.seed, "start", name),
+        seed=seed_for(params.seed, "start", name, params.windows.horizon),
         pretrained=Path("data/pretrained"),
     )
     folder = args.into / name

@@ -41,7 +41,7 @@ OVERRIDE = {
     },
     "healing": {
         "options": ["distilled", "distilled+replay"],
-        "rivals": ["plain", "plain+replay"],
+        "scratch": ["plain", "plain+replay"],
     },
     "models": {
         "base": {"family": "tsfm", "scale": "pico", "patch": 16},

@@ -34,7 +34,7 @@ OVERRIDE = {
     "healing": {
         "steps": 4,
         "options": ["plain", "iterative+hidden_cut", "head_last"],
-        "rivals": ["plain"],
+        "scratch": ["plain"],
     },
     "controls": {"random_masks": 2},
     "stability": {"draws": 1},

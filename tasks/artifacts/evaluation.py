@@ -48,6 +48,7 @@ class Evaluation(Artifact):
     full: Errors  # the better (by validation) of full and full_extra
     full_is: Literal["full", "full_extra"]
     full_untuned: Errors  # the full model as `train` left it
+    ways: dict[str, str]  # of the tuned ones, by forecaster: of `healing.options` or `.scratch`
     zero_shot: Errors | None  # of a pretrained start, before any tuning on this dataset
     zero_shot_pruned: Errors | None = None  # the same with the kept blocks alone, not healed
     pruned: Errors

@@ -49,6 +49,7 @@ class ControlSummary(Artifact):
 
     name: str
     keep: list[int] | None  # None: not a mask of the full model (scratch)
+    way: str  # it was trained in, of `healing.options` or `healing.scratch`
     training: TrainingSummary
 
 

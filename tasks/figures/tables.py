@@ -77,6 +77,8 @@ def _forecaster_row(pair: Pair, name: str, errors: Errors) -> list[str]:
     blocks = pair.units.names(keep) if is_mask else _blocks_in_words(pair, name)
     what = "random blocks, healed" if name.startswith("random") else WHAT_THEY_ARE.get(name, "")
     what = pair.units.told(what)
+    if way := pair.evaluation.ways.get(name):
+        what += f" ({way})"
     is_reference = name == reference_name(pair)
     return [
         name.replace("_", " "),

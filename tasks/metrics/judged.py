@@ -67,6 +67,16 @@ def load_judged(
     return load_in_units(folder, prune.granularity, device).with_blocks(prune.keep)
 
 
+def ways_of(folders: Mapping[str, Path], prune: PruneSummary) -> dict[str, str]:
+    """In which way the pruned model and every control were trained."""
+    made = {
+        name: ControlSummary.read(folder / "control.json").way
+        for name, folder in folders.items()
+        if name not in NOT_CONTROLS
+    }
+    return {"pruned": prune.chosen} | made
+
+
 def valid_errors(folders: Mapping[str, Path], prune: PruneSummary) -> dict[str, float]:
     """The validation error that training left beside each tuned model."""
     chosen = next(one for one in prune.options if one.name == prune.chosen)

@@ -1,7 +1,7 @@
 """Candidates climb the rungs: many healed briefly, few for long, the best of each size fully."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -115,19 +115,24 @@ class Climb:
 def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], steps: int) -> Climb:
     """Heals all candidates on the first rung, the survivors on the next, the best ones fully.
 
+    First of all the full model gets the same extra tuning as a mask that is healed fully: the
+    choice is judged against the better of the two, and it is the teacher of all masks.
+
     After the last rung the best of each size is healed with all `steps`, by every option; where
-    one size is wanted there is nothing to choose, and the stage `prune` heals it. The full model
-    gets the same extra tuning on the same batches, because the choice is judged against the better
-    of the two.
+    one size is wanted there is nothing to choose, and the stage `prune` heals it.
 
     Args:
-        ladder: what all rungs share.
+        ladder: what all rungs share; its healer's teacher is the full model.
         entries: the candidates.
         rung_steps: healing steps of each rung, rising.
         steps: of the full healing.
     """
+    extras = tuned_on(ladder.healer, steps)
+    _, tuned = ladder.heal([], [], steps, "extra tuning", rivals=extras)
+    extra = best_rival(extras, "full_extra")
+    ladder = replace(ladder, healer=replace(ladder.healer, teacher=extra.model))
     healer, before = ladder.healer, {entry.mask: entry.unhealed for entry in entries}
-    masks, rungs, runs = list(before), list[Rung](), list[Healed]()
+    masks, rungs, runs = list(before), list[Rung](), [tuned]
     for number, brief in enumerate(rung_steps, start=1):
         errors, healed = ladder.heal(masks, healer.options[-1:], brief, f"rung {number}")
         tau = correlation_within_sizes(before, errors)
@@ -135,8 +140,8 @@ def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], s
         runs.append(healed)
         before, masks = errors, survivors(errors, tau)
     finalists = survivors(before, tau=1.0)  # the best of each size
-    extras = tuned_on(healer, steps)
-    unsettled = finalists if len(finalists) > 1 else []
-    full, healed = ladder.heal(unsettled, healer.options, steps, "full healing", rivals=extras)
-    extra = best_rival(extras, "full_extra")
-    return Climb(entries, rungs, finalists, full, extra, [*runs, healed])
+    full: dict[Mask, float] = {}
+    if len(finalists) > 1:
+        full, healed = ladder.heal(finalists, healer.options, steps, "full healing")
+        runs.append(healed)
+    return Climb(entries, rungs, finalists, full, extra, runs)

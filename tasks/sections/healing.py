@@ -13,7 +13,7 @@ LOSSES: Final = ("plain", *TAUGHT)
 SCOPES: Final = ("kept_only", "head_last")
 SCHEDULES: Final = ("iterative",)
 BATCHES: Final = ("replay",)
-RIVAL_KINDS: Final = frozenset({"plain", "replay"})  # a rival asks no teacher and is whole
+SCRATCH_KINDS: Final = frozenset({"plain", "replay"})  # random weights: no teacher, all trained
 PATTERN: Final = re.compile(
     r"(?P<kinds>[a-z_+]+)(=(?P<share>\d*\.?\d+))?(@(?P<rate>\d*\.?\d+(e-?\d+)?))?"
 )
@@ -65,21 +65,22 @@ def _check_option(name: str) -> str:
     return name
 
 
-def _check_rival(name: str) -> str:
-    if not set(split_option(name).kinds) <= RIVAL_KINDS:
-        raise ValueError("a rival is trained by plain, replay or plain+replay, and @ its rate")
+def _check_scratch(name: str) -> str:
+    if not set(split_option(name).kinds) <= SCRATCH_KINDS:
+        raise ValueError(
+            "a model from scratch is trained by plain, replay or plain+replay, and @ its rate"
+        )
     return name
 
 
 HealingName = Annotated[str, AfterValidator(_check_option)]
-RivalName = Annotated[str, AfterValidator(_check_rival)]
+ScratchName = Annotated[str, AfterValidator(_check_scratch)]
 
 
 class Healing(Section):
     """Fine-tuning after pruning; every control gets the same."""
 
     steps: Steps = 500
-    patience: Count = 8  # evaluations without a better one, of models from scratch
     eval_every: Count = 50
     distillation: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the loss for the teacher
     hidden: NonNegative = 0.1  # weight of its hidden states, of `hidden` and `hidden_cut`
@@ -90,14 +91,13 @@ class Healing(Section):
     seam_ridge: Positive = 1e-2  # relative to the inputs' mean square; larger = smaller change
     # all are tried, the best on validation is kept; on the rungs the search heals by the last one
     options: list[HealingName] = Field(default=["plain", "distilled"], min_length=1)
-    # ways of training what stands beside the healed masks: the full model with extra tuning, and
-    # the model from scratch; the best on validation is kept
-    rivals: list[RivalName] = Field(default=["plain"], min_length=1)
+    # ways of training the model from scratch; the best on validation is kept
+    scratch: list[ScratchName] = Field(default=["plain"], min_length=1)
 
     @model_validator(mode="after")
     def _all_differ(self) -> Self:
         if len(set(self.options)) < len(self.options):
             raise ValueError(f"healing.options must differ; got {self.options}")
-        if len(set(self.rivals)) < len(self.rivals):
-            raise ValueError(f"healing.rivals must differ; got {self.rivals}")
+        if len(set(self.scratch)) < len(self.scratch):
+            raise ValueError(f"healing.scratch must differ; got {self.scratch}")
         return self

@@ -93,8 +93,7 @@ class Healer:
 
         HealingJobs with the same share of replay that are pruned at once share one loop; those
         pruned in rounds share a chain of loops, one per round. Each rival has a loop of its own: it
-        asks no teacher, so that sharing would save nothing, and may be as large as the full model,
-        so that it would cost memory.
+        may be as large as the full model, so that sharing would cost memory.
 
         Args:
             jobs: with different names.
@@ -138,6 +137,7 @@ class Healer:
             model=model,
             steps=steps,
             learning_rate=option.rate * self.rate,
+            way=option.name,
             distillation=option.distillation,
             hidden=option.hidden,
             matched=tuple(places if option.matched == "own" else ends),
@@ -247,8 +247,8 @@ def make_healer(
 
 
 def healing_recipe(training: Training, healing: Healing, *, seed: int) -> Recipe:
-    """The model's own training recipe with the evaluation rhythm and patience of healing."""
-    return recipe_of(training, seed=seed, eval_every=healing.eval_every, patience=healing.patience)
+    """The model's own training recipe with the evaluation rhythm of healing, without patience."""
+    return replace(recipe_of(training, seed=seed), eval_every=healing.eval_every, patience=None)
 
 
 def save_control(
@@ -265,5 +265,6 @@ def save_control(
     ControlSummary(
         name=student.name,
         keep=None if keep is None else list(keep),
+        way=student.way,
         training=student.summary(precision),
     ).write(folder / "control.json")

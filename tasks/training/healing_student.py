@@ -16,10 +16,10 @@ class HealingStudent(Student):
     does (README, "Ways of healing"). Only the first and the last evaluation count.
     """
 
-    def record(self, valid_mse: float, step: int, patience: int) -> None:
-        """Notes a validation error; patience never runs out, and what lies between is passed by."""
+    def record(self, valid_mse: float, step: int, patience: int | None) -> None:
+        """Notes the first and the last validation error; what lies between is passed by."""
         if step == 0 or step >= self.steps:
-            super().record(valid_mse, step, max(patience, 2))
+            super().record(valid_mse, step, patience)
 
     @property
     def shown_mse(self) -> float:

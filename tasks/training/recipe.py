@@ -28,7 +28,7 @@ class Recipe:
     betas: tuple[float, float]
     clip_norm: float
     eval_every: int
-    patience: int
+    patience: int | None  # evaluations without a better one; None: all steps are taken
     checkpoint_every: int
     loss: LossSpec
     precision: Literal["auto", "fp32", "bf16"]
@@ -36,10 +36,8 @@ class Recipe:
     seed: int
 
 
-def recipe_of(
-    training: Training, *, seed: int, eval_every: int | None = None, patience: int | None = None
-) -> Recipe:
-    """The recipe of a training section; healing gives its own evaluation rhythm."""
+def recipe_of(training: Training, *, seed: int) -> Recipe:
+    """The recipe of a training section."""
     return Recipe(
         batch_size=training.batch_size,
         accumulation=training.accumulation,
@@ -47,8 +45,8 @@ def recipe_of(
         weight_decay=training.weight_decay,
         betas=training.betas,
         clip_norm=training.clip_norm,
-        eval_every=eval_every or training.eval_every,
-        patience=patience or training.patience,
+        eval_every=training.eval_every,
+        patience=training.patience,
         checkpoint_every=training.checkpoint_every,
         loss=LossSpec(
             kind=training.loss,
@@ -67,6 +65,7 @@ class Student:
     """One model in training, with its optimizer and its best checkpoint so far.
 
     Attributes:
+        way: its name among `healing.options` or `healing.scratch`; empty where it is none of them.
         distillation: share of the loss that asks for the teacher's forecast; 0 = the task alone.
         hidden: weight, beside that, of the distance to the teacher's hidden states.
         matched: for each block of the model, the teacher's block whose state it is to reach.
@@ -81,6 +80,7 @@ class Student:
     model: ForecastModel
     steps: int
     learning_rate: float
+    way: str = ""
     distillation: float = 0.0
     hidden: float = 0.0
     matched: tuple[int, ...] = ()
@@ -142,7 +142,7 @@ class Student:
             for name, tensor in state.items():
                 own[name].copy_(tensor)
 
-    def record(self, valid_mse: float, step: int, patience: int) -> None:
+    def record(self, valid_mse: float, step: int, patience: int | None) -> None:
         """Notes a validation error: keeps the best weights, stops when patience runs out."""
         if valid_mse < self.best_valid:
             self.best_valid, self.best_step, self.stale = valid_mse, step, 0
@@ -150,7 +150,8 @@ class Student:
                 self.best = {name: t.clone() for name, t in self.trainable_state().items()}
         else:
             self.stale += 1
-        self.is_done = step >= self.steps or self.stale >= patience
+        is_out = patience is not None and self.stale >= patience
+        self.is_done = is_out or step >= self.steps
 
     @property
     def shown_mse(self) -> float:

@@ -5,16 +5,17 @@ chose, by every way of `healing.options`, and keeps the errors of all validation
 evaluation. By the error on one half of the validation range a checkpoint is chosen among those of
 all ways; it is judged on the other half, against the full model there, and the other way round. The
 test range is not read. `--arms full_extra scratch scratch_replay` does the same with its rivals, by
-every way of `healing.rivals`. WORKSPACE is a folder with params.yaml, models/ and search/, for
-example .state/presets/study-full/h96-s0-k25; ten minutes on two cores for its 18 models (half an
-hour and more for the rivals), with one process each for half of the datasets (`--datasets`).
+every way of `healing.options` and of `healing.scratch`. WORKSPACE is a folder with params.yaml,
+models/ and search/, for example .state/presets/study-full/h96-s0-k25; ten minutes on two cores for
+its 18 models (half an hour and more for the rivals), with one process each for half of the datasets
+(`--datasets`).
 """
 
 import argparse
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -42,7 +43,7 @@ from tasks.training.recipe import Student
 from tasks.training.rivals import trained_anew, tuned_on
 
 Arm = Literal["mask", "full_extra", "scratch", "scratch_replay"]
-RULES = ["lowest, patience", "lowest", "last", "best there"]
+RULES = ["lowest", "last", "best there"]
 Errors = Float[np.ndarray, " windows"]
 
 
@@ -104,7 +105,7 @@ def record(healer: Healer, student: Student) -> list[Checkpoint]:
     with tempfile.TemporaryDirectory() as state:
         loop = Recording(
             [student],
-            replace(healer.recipe, patience=student.steps + 1),
+            healer.recipe,
             windows=healer.data.with_replay(student.replay),
             valid=healer.data.valid,
             state_folder=Path(state),
@@ -115,26 +116,10 @@ def record(healer: Healer, student: Student) -> list[Checkpoint]:
     return loop.checkpoints
 
 
-def until_patience(
-    way: Sequence[Checkpoint], on: Bool[np.ndarray, " windows"], patience: int
-) -> list[Checkpoint]:
-    """The checkpoints until the error on these windows has not fallen so often in a row."""
-    errors = [float(one.errors[on].sum()) for one in way]
-    best = 0
-    for place, error in enumerate(errors):
-        if error < errors[best]:
-            best = place
-        if place - best >= patience:
-            return list(way[: place + 1])
-    return list(way)
-
-
 def judged(
     ways: Sequence[Sequence[Checkpoint]],
     full: Errors,
     parts: Sequence[Bool[np.ndarray, " windows"]],
-    *,
-    patience: int,
     untrained: Sequence[Checkpoint] = (),
 ) -> Iterator[dict[str, float]]:
     """For both directions: each rule's choice on the other half, relative to the full model.
@@ -143,13 +128,11 @@ def judged(
         ways: the checkpoints of each.
         full: errors of the full model.
         parts: the halves.
-        patience: evaluations without a lower error after which the first rule stops.
         untrained: what every rule may choose as well.
     """
     checkpoints = [*untrained, *(one for way in ways for one in way)]
     last = [*untrained, *(way[-1] for way in ways)]
     for chosen_on, judged_on in (parts, parts[::-1]):
-        stopped = [one for way in ways for one in until_patience(way, chosen_on, patience)]
 
         def by_error(one: Checkpoint, on: Bool[np.ndarray, " windows"] = chosen_on) -> float:
             return float(one.errors[on].sum())
@@ -158,7 +141,6 @@ def judged(
             return float(one.errors[on].sum() / full[on].sum() - 1)
 
         yield {
-            "lowest, patience": outcome(min([*untrained, *stopped], key=by_error)),
             "lowest": outcome(min(checkpoints, key=by_error)),
             "last": outcome(min(last, key=by_error)),
             "best there": min(map(outcome, checkpoints)),
@@ -170,7 +152,8 @@ def measure(params: Params, dataset: str, model: str, arm: Arm) -> list[dict[str
     pair = f"{dataset}/{model}"
     search = SearchResult.read(Path("search") / pair / "search.json")
     full = load_in_units(Path("models/full") / pair, search.granularity)
-    teacher = load_model(Path("search") / pair / "full_extra")
+    better = load_model(Path("search") / pair / "full_extra")
+    teacher = full if arm == "full_extra" else better
     healer = make_healer(params, dataset, model, full=full, teacher=teacher)
     students = students_of(params, healer, model, tuple(search.keep), pair, arm)
     if not students:
@@ -180,7 +163,6 @@ def measure(params: Params, dataset: str, model: str, arm: Arm) -> list[dict[str
         [record(healer, student) for student in students],
         errors_of(teacher, valid),
         halves(params, dataset, len(valid)),
-        patience=params.healing.patience,
         untrained=[Checkpoint(0, errors_of(full, valid))] if arm == "full_extra" else [],
     )
     place = {"arm": arm, "dataset": dataset, "model": model}

@@ -95,7 +95,7 @@ def mask_of(cell: Cell, scores: Scores) -> Mask:
 
 def mark_of(option: HealingOption, steps: float, params: Params, root: Path) -> str:
     """Says whether a row that is already there was measured with the same settings."""
-    shared = params.healing.model_dump(exclude={"steps", "options", "replay", "rivals"})
+    shared = params.healing.model_dump(exclude={"steps", "options", "replay", "scratch"})
     settings = (option, steps, shared, root.parent.name, "last weights")
     return fingerprint(settings, [])[:16]
 

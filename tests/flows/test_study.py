@@ -31,6 +31,7 @@ made = {
     "dataset": dataset, "model": model, "family": "tsfm", "backbone_label": "gpt2",
     "num_windows": 9, "missing_points": 0, "layers_full": 12, "layers_kept": int(12 * share),
     "keep": list(range(int(12 * share))), "full": one, "full_is": "full", "full_untuned": one,
+    "ways": {"pruned": "distilled", "full_extra": "plain", "scratch": "plain"},
     "zero_shot": None, "pruned": one, "verdict": "inconclusive", "margin": 0.02, "p_value": 0.5,
     "controls": {name: one for name in
                  ("random_0", "random_1", "first", "even", "scratch", "linear")},

@@ -84,6 +84,7 @@ def write_pair(root: Path, dataset: str, model: str) -> None:
         made = ControlSummary(
             name=control,
             keep=made_up_keep(control),
+            way=evaluation.ways[control],
             training=made_up_training(evaluation.valid_mse[control]),
         )
         made.write(root / "models/controls" / name / control / "control.json")
@@ -147,6 +148,7 @@ def made_up_evaluation(dataset: str, model: str) -> Evaluation:
         num_windows=1577, missing_points=311 if dataset == "demo" else 0, layers_full=BLOCKS,
         layers_kept=len(KEEP), keep=KEEP, full=made["full_untuned"], full_is="full",
         full_untuned=made.pop("full_untuned"), zero_shot=None, pruned=made.pop("pruned"),
+        ways=dict.fromkeys(("pruned", *made), "plain"),
         controls=made, verdict="non-inferior" if is_close else "superior", margin=0.02,
         p_value=0.034 if is_close else 0.001, p_superior=0.4 if is_close else 0.012,
         p_inferior=0.97,

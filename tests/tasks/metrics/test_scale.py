@@ -96,7 +96,7 @@ def test_a_model_that_is_healed_has_its_validation_errors_and_profile(tmp_path: 
     controls |= {"first": 0.8, "last": 0.8, "even": 0.8}
     summary(0.6).write(tmp_path / f"models/full/{pair}/training.json")
     for name, error in controls.items():
-        control = ControlSummary(name=name, keep=[0, 1], training=summary(error))
+        control = ControlSummary(name=name, keep=[0, 1], way="plain", training=summary(error))
         control.write(tmp_path / f"models/controls/{pair}/{name}/control.json")
     PruneSummary(
         keep=[0, 3],

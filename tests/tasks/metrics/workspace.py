@@ -145,6 +145,7 @@ def write_workspace(root: Path, *, params: str = PARAMS) -> None:
     for name, keep in (controls | {"full_extra": [0, 1, 2]}).items():
         folder = root / "models/controls/toy/small" / name
         (tiny_model(1).with_blocks([0]) if keep is None else full.with_blocks(keep)).save(folder)
-        ControlSummary(name=name, keep=keep, training=summary(VALID_MSE.get(name, 0.65))).write(
+        error = VALID_MSE.get(name, 0.65)
+        ControlSummary(name=name, keep=keep, way="plain", training=summary(error)).write(
             folder / "control.json"
         )

@@ -118,7 +118,7 @@ def test_an_option_may_name_its_share_and_its_rate(tmp_path):
 
 
 def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):
-    one = replace(healer(), healing=Healing(rivals=["plain@1e-6", "plain"]))
+    one = replace(healer(), healing=Healing(scratch=["plain@1e-6", "plain"]))
     rivals = trained_anew(one, one.full, 12)
     one.heal([], steps=6, state_folder=tmp_path, what="tiny", rivals=rivals)
     assert [(r.name, r.steps_run) for r in rivals] == [
@@ -134,7 +134,7 @@ def test_rivals_start_alike_and_the_best_of_them_is_kept(tmp_path):
 def test_rivals_of_several_rates_hold_no_optimizer_at_the_same_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = replace(healer(), healing=Healing(rivals=["plain@1e-6", "plain"]))
+    one = replace(healer(), healing=Healing(options=["plain@1e-6", "plain"]))
     rivals = tuned_on(one, 6)
     original, held = Loop._step, []
 

@@ -96,16 +96,18 @@ def test_replay_changes_the_batches_of_its_own_option_alone(tmp_path, monkeypatc
 
 
 def test_ways_with_replay_need_something_to_replay():
-    healing = Healing(options=["plain+replay", "plain@2"], rivals=["replay", "plain"])
+    healing = Healing(options=["plain+replay", "plain@2"], scratch=["replay", "plain"])
     without = replace(healer(), healing=healing)
     assert [one.name for one in without.options] == ["plain@2"]
-    assert [one.name for one in tuned_on(without, 3)] == ["full_extra plain"]
+    assert [one.way for one in tuned_on(without, 3)] == ["plain@2"]
+    assert [one.way for one in trained_anew(without, without.full, 3)] == ["plain"]
     with_replay = replace(replaying(), healing=healing)
     assert [one.replay for one in with_replay.options] == [healing.replay, 0]
-    assert [one.replay for one in tuned_on(with_replay, 3)] == [0.5, 0]
-    nothing = replace(without, healing=Healing(rivals=["plain+replay"]))
-    with pytest.raises(ParamsError, match=r"healing\.rivals names only ways with replay"):
-        tuned_on(nothing, 3)
+    assert [one.replay for one in tuned_on(with_replay, 3)] == [healing.replay, 0]
+    assert [one.replay for one in trained_anew(with_replay, with_replay.full, 3)] == [0.5, 0]
+    nothing = replace(without, healing=Healing(scratch=["plain+replay"]))
+    with pytest.raises(ParamsError, match=r"healing\.scratch names only ways with replay"):
+        trained_anew(nothing, nothing.full, 3)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_ways_with_replay_need_something_to_replay():
     ],
 )
 def test_a_model_from_scratch_that_saw_the_mix_is_a_control_of_its_own(names, expected):
-    one = replace(replaying(), healing=Healing(rivals=names))
+    one = replace(replaying(), healing=Healing(scratch=names))
     rivals = trained_anew(one, one.full, 3)
     for error, rival in zip((0.5, 0.4, 0.3), rivals, strict=False):
         rival.best_valid = error

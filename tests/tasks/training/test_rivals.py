@@ -15,7 +15,7 @@ def test_a_rival_with_random_weights_trains_its_language_model():
         teacher=tiny(),
         data=tiny_data(),
         recipe=tiny_recipe(),
-        healing=Healing(rivals=["plain", "plain@4"]),
+        healing=Healing(scratch=["plain", "plain@4"]),
         rate=1e-4,
         scratch_rate=1e-3,
         scores=None,
