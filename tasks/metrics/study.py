@@ -37,6 +37,7 @@ def task_row(evaluation: Evaluation, place: Mapping[str, object]) -> dict[str, o
         "valid_full": evaluation.valid_mse["full"],
         "valid_pruned": evaluation.valid_mse["pruned"],
         "zero_shot": None if evaluation.zero_shot is None else evaluation.zero_shot.mse,
+        "full_untuned": evaluation.full_untuned.mse,
         "full_by": "" if evaluation.full_is == "full" else evaluation.ways["full_extra"],
         "pruned_by": evaluation.ways["pruned"],
         "scratch_by": evaluation.ways["scratch"],
