@@ -61,7 +61,7 @@ class SummaryRow(Artifact):
     p_superior: float  # adjusted over the datasets of the run
     diebold_mariano: TestRow  # beside the bootstrap, which decides
     full_still_improving: bool  # the full model of the verdict, when its training ended
-    full_late_change: float | None  # of its validation error over the last evaluations
+    full_late_change: float | None  # of its validation error: by extra tuning, or at the end
     stationary_share: float | None  # of the series tested on the training range
     layers_are: Answer | None  # over other settings; None: not measured
     granularity: Granularity  # what a layer is here

@@ -4,17 +4,21 @@ from dataclasses import dataclass
 
 from tasks.artifacts.data import Profile
 from tasks.artifacts.training import TrainingSummary
-from tasks.training.convergence import was_improving
+from tasks.training.convergence import FALLING, was_improving
 
 STATIONARY_P_VALUE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Was the full model of the verdict still improving when its training ended?"""
+    """Was the full model of the verdict still improving when its training ended?
+
+    Of extra tuning, whose error always falls at the end because its rate begins high, the whole of
+    its gain tells.
+    """
 
     still_improving: bool
-    late_change: float | None  # of its validation error over the last evaluations, relative
+    late_change: float | None  # of its validation error: by extra tuning, or at its training's end
     text: str
 
 
@@ -41,21 +45,27 @@ def fit_of(full: TrainingSummary, extra: TrainingSummary, *, extra_is_better: bo
             with its result; where it did not, the full model was trained out.
     """
     if extra_is_better:
-        last, what = extra, "extra tuning"
-    else:
-        last, what = full, "training"
-    change = last.late_change
-    fell = "" if change is None else f", its validation error changing by {change:+.1%} at the end"
-    if not extra_is_better and extra.steps_run:
+        gain = extra.valid_mse / full.valid_mse - 1
+        text = (
+            f"{extra.steps_run} steps of extra tuning changed the full model's validation error by "
+            f"{gain:+.1%}"
+        )
+        if gain <= FALLING:
+            text += ", and more may lower it further: the verdict may compare with an under-fitted "
+            text += "model"
+        return Fit(still_improving=gain <= FALLING, late_change=gain, text=text)
+    change = full.late_change
+    if extra.steps_run:
         text = f"{extra.steps_run} more steps did not lower the full model's validation error"
         return Fit(still_improving=False, late_change=change, text=text)
-    if was_improving(last):
+    fell = "" if change is None else f", its validation error changing by {change:+.1%} at the end"
+    if was_improving(full):
         text = (
-            f"the full model was still improving when its {what} ended{fell}: the verdict "
+            f"the full model was still improving when its training ended{fell}: the verdict "
             "compares with an under-fitted model"
         )
         return Fit(still_improving=True, late_change=change, text=text)
-    text = f"the full model was no longer improving when its {what} ended{fell}"
+    text = f"the full model was no longer improving when its training ended{fell}"
     return Fit(still_improving=False, late_change=change, text=text)
 
 

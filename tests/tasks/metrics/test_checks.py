@@ -11,18 +11,20 @@ def training(late_change: float, **changes: object) -> TrainingSummary:
     return made_up_training(0.5).model_copy(update={"late_change": late_change, **changes})
 
 
-def test_extra_tuning_that_was_still_improving_is_an_under_fitted_model() -> None:
-    found = fit_of(training(0.0), training(-0.03), extra_is_better=True)
-    assert (found.still_improving, found.late_change) == (True, -0.03)
-    assert "still improving when its extra tuning ended" in found.text
-    assert "changing by -3.0%" in found.text
+def test_a_full_model_that_extra_tuning_makes_better_was_under_fitted() -> None:
+    extra = training(-0.2, steps_run=300, valid_mse=0.97 * training(0.0).valid_mse)
+    found = fit_of(training(0.0), extra, extra_is_better=True)
+    assert (found.still_improving, found.late_change) == (True, pytest.approx(-0.03))
+    assert "300 steps of extra tuning changed the full model's" in found.text
+    assert "by -3.0%" in found.text
     assert "under-fitted" in found.text
 
 
-def test_extra_tuning_that_levelled_off_is_none() -> None:
-    found = fit_of(training(-0.2), training(-0.001), extra_is_better=True)
-    assert not found.still_improving
-    assert "no longer improving when its extra tuning ended" in found.text
+def test_extra_tuning_that_gains_next_to_nothing_speaks_for_it() -> None:
+    extra = training(-0.2, valid_mse=0.998 * training(0.0).valid_mse)
+    found = fit_of(training(-0.2), extra, extra_is_better=True)
+    assert (found.still_improving, found.late_change) == (False, pytest.approx(-0.002))
+    assert "under-fitted" not in found.text
 
 
 def test_extra_tuning_that_found_nothing_better_speaks_for_the_full_model() -> None:
