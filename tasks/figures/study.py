@@ -62,7 +62,8 @@ def _draw_model(axes: Axes, rows: pd.DataFrame, places: dict[str, int]) -> None:
         for task, value in seeds["mean"][~is_near].items():
             beyond.setdefault(str(task), []).append(f"{name} {value:+.0f} %")
     for task, texts in beyond.items():
-        axes.text(
-            0.98, places[task], ", ".join(texts), transform=axes.get_yaxis_transform(),
-            ha="right", va="center", fontsize=8, color=style.MUTED,
+        axes.annotate(
+            ", ".join(texts), (0.98, places[task]), xycoords=axes.get_yaxis_transform(),
+            xytext=(0, 4), textcoords="offset points",  # above the marks of this task
+            ha="right", va="bottom", fontsize=8, color=style.MUTED,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.text import Annotation
 
 from tasks.figures.study import draw_study
 
@@ -20,7 +21,9 @@ def test_far_values_are_told_and_a_task_that_one_model_lacks_leaves_a_gap() -> N
     first, second = draw_study(pd.DataFrame(rows), 0.3).axes
     assert [label.get_text() for label in first.get_yticklabels()] == ["a 96", "b 96", "c 8"]
     assert [text.get_text() for text in first.texts] == ["pruned +250 %"]
-    assert first.texts[0].get_position()[1] == -1  # the second place
+    (told,) = first.texts
+    assert isinstance(told, Annotation)
+    assert told.xy[1] == -1  # the second place
     assert not second.texts
     (shown,) = [points for points in second.collections if points.get_label() == "pruned"]
     assert shown.get_offsets().tolist() == [[0.0, -2.0]]
