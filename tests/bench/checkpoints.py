@@ -152,8 +152,7 @@ def measure(params: Params, dataset: str, model: str, arm: Arm) -> list[dict[str
     pair = f"{dataset}/{model}"
     search = SearchResult.read(Path("search") / pair / "search.json")
     full = load_in_units(Path("models/full") / pair, search.granularity)
-    better = load_model(Path("search") / pair / "full_extra")
-    teacher = full if arm == "full_extra" else better
+    teacher = full if arm == "full_extra" else load_model(Path("search") / pair / "full_extra")
     healer = make_healer(params, dataset, model, full=full, teacher=teacher)
     students = students_of(params, healer, model, tuple(search.keep), pair, arm)
     if not students:

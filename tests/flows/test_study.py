@@ -12,8 +12,9 @@ from flows.environment import stage_environment
 from flows.errors import FlowError
 from flows.study import FOLDER, Cell, cell_content, cells_of, run_study, settings_of
 from tasks.errors import FewlayersError
-from tasks.params import load_params
+from tasks.params import load_params, read_yaml
 from tasks.sections.run import Study
+from tests import ROOT
 from tests.flows.support import Workspace
 
 STAGE = '''
@@ -265,3 +266,12 @@ def test_cells_are_all_combinations_or_one_change_each() -> None:
         Cell(0, 8, 0.25), Cell(1, 8, 0.25), Cell(0, 16, 0.25), Cell(0, 8, 0.5),
     ]  # fmt: skip
     assert Cell(0, 8, 0.25).name == "h8-s0-k25"
+
+
+@pytest.mark.parametrize("name", read_yaml(ROOT / "params.yaml")["studies"])
+def test_every_cell_of_the_projects_own_studies_has_valid_parameters(name: str) -> None:
+    study = load_params(ROOT / "params.yaml").studies[name]
+    for cell in cells_of(study):
+        content = cell_content(ROOT, study, cell)
+        assert content["windows"]["horizon"] == cell.horizon
+        assert study.models is None or set(content["run"]["models"]) == set(study.models)
