@@ -3,11 +3,11 @@
 The stages pretrain a foundation model once (foundation-nano of the preset `real`: context 512,
 horizon 96); for every dataset and seed they specialise it with all rows and score it. A quarter, a
 third and half of its blocks are kept by a fixed rule, and every option heals that mask on the same
-batches. The teacher is the full model with as many extra steps, at its best. Compared is the
-validation error at the end; the test range is not read. What is measured is kept in
-tests/bench/healing.csv, under version control as it takes hours, and not measured again; a cell
-that was interrupted goes on where it was. Two processes with different datasets may share the work
-of two cores.
+batches. The teacher is the full model tuned on with as many steps in the ways of `healing.options`,
+the best of them, as in a run. Compared is the validation error at the end; the test range is not
+read. What is measured is kept in tests/bench/healing.csv, under version control as it takes hours,
+and not measured again; a cell that was interrupted goes on where it was. Two processes with
+different datasets may share the work of two cores.
 """
 
 import argparse
@@ -55,6 +55,7 @@ NAMES = (
 SEAM = "seam+"  # before the name: its cuts are repaired first
 REPAIRED = ("plain@8", "distilled@8")
 LONGER = {"plain@8, 1.75 x steps": ("plain@8", 1.75)}  # plain in the time of `distilled`
+TEACHER = "tuned on with a teacher"  # part of the marks: rows of other teachers are measured anew
 RESULTS = Path("tests/bench/healing.csv")
 
 
@@ -96,7 +97,7 @@ def mask_of(cell: Cell, scores: Scores) -> Mask:
 def mark_of(option: HealingOption, steps: float, params: Params, root: Path) -> str:
     """Says whether a row that is already there was measured with the same settings."""
     shared = params.healing.model_dump(exclude={"steps", "options", "replay", "scratch"})
-    settings = (option, steps, shared, root.parent.name, "last weights")
+    settings = (option, steps, shared, root.parent.name, "last weights", TEACHER)
     return fingerprint(settings, [])[:16]
 
 

@@ -17,7 +17,7 @@ from tasks.params import Params, validate_params, yaml_text
 from tasks.presets import load_preset, merge
 from tasks.runtime import pick_device
 from tasks.training.healing import Healer, make_healer, save_control
-from tasks.training.recipe import Student
+from tasks.training.rivals import best_rival, tuned_on
 from tasks.training.state import fingerprint
 
 PRESET, MODEL, BASE, MIX = "real", "foundation-nano-all", "foundation-nano", "corpus"
@@ -107,31 +107,26 @@ def make_full_model(project: Path, root: Path, params: Params, dataset: str) -> 
 
 
 def make_cell_healer(params: Params, dataset: str, *, steps: int) -> Healer:
-    """The healer of a dataset, taught by the full model with as many extra steps.
+    """The healer of a dataset, taught by the full model tuned on by `healing.options`.
 
-    The working folder is the workspace. The teacher is made once for all sizes.
+    The working folder is the workspace. The teacher gets as many steps, once for all sizes.
     """
     full = load_model(Path("models/full") / dataset / MODEL)
     full = full.to(pick_device(params.runtime.device))
     healer = make_healer(params, dataset, MODEL, full=full, teacher=full)
-    folder = Path("models/extra") / f"{dataset}-{steps}"
+    folder = Path("models/full_extra") / f"{dataset}-{steps}"
     if not (folder / "control.json").is_file():
-        everything = tuple(range(full.num_blocks))
-        student = Student(
-            name="full_extra",
-            model=full.with_blocks(everything),
-            steps=steps,
-            learning_rate=healer.rate,
-        )
-        state = Path(".state/heal") / f"{dataset}-extra-{steps}"
+        extras = tuned_on(healer, steps)
+        state = Path(".state/heal") / f"{dataset}-full-extra-{steps}"
         healed = healer.heal(
             [],
-            rivals=[student],
+            rivals=extras,
             steps=steps,
             state_folder=state,
             what=f"seed {params.seed} {state.name}",
         )
-        save_control(folder, student, everything, healed.precision)
+        extra = best_rival(extras, "full_extra")
+        save_control(folder, extra, range(full.num_blocks), healed.precision)
         healed.discard_state()
     teacher = load_model(folder, pick_device(params.runtime.device))
     return replace(healer, teacher=teacher)
