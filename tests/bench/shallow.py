@@ -5,13 +5,11 @@ tables in data/studies: the full model of `shallow` (3 blocks, pretrained, speci
 as those of 12) against the pruned one of `full`, on the same test windows. Nothing is run.
 """
 
-from pathlib import Path
-
 import pandas as pd
 
+from flows.study import FOLDER
 from tasks.metrics.study import markdown_of
 
-STUDIES = Path("data/studies")
 PAIRED = ["model", "dataset", "horizon", "seed"]
 DEEP_OF = {
     "foundation-nano-3-all": "foundation-nano-all",
@@ -41,21 +39,19 @@ def compare(deep: pd.DataFrame, shallow: pd.DataFrame) -> pd.DataFrame:
 
 def summary(pairs: pd.DataFrame) -> pd.DataFrame:
     """One row per setting: how often the pruned model is ahead, and by how much."""
-    by_model = pairs.groupby("model")
-    return pd.DataFrame(
-        {
-            "tasks": by_model.size(),
-            "ahead": by_model["difference"].agg(lambda column: int((column < 0).sum())),
-            "ahead_on_validation": by_model["promised"].agg(lambda column: int((column < 0).sum())),
-            "difference": by_model["difference"].mean(),
-            "median": by_model["difference"].median(),
-        }
-    ).reset_index()
+    ahead = pairs.assign(ahead=pairs["difference"] < 0, ahead_there=pairs["promised"] < 0)
+    return ahead.groupby("model", as_index=False).agg(
+        tasks=("dataset", "size"),
+        ahead=("ahead", "sum"),
+        ahead_on_validation=("ahead_there", "sum"),
+        difference=("difference", "mean"),
+        median=("difference", "median"),
+    )
 
 
 def main() -> None:
     """Prints the tasks and their summary; `promised` is the difference on validation."""
-    pairs = compare(*(pd.read_csv(STUDIES / name / "tasks.csv") for name in ("full", "shallow")))
+    pairs = compare(*(pd.read_csv(FOLDER / name / "tasks.csv") for name in ("full", "shallow")))
     print(markdown_of(pairs))
     print(markdown_of(summary(pairs)))
 
