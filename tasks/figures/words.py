@@ -12,7 +12,7 @@ from tasks.figures.inputs import Pair
 from tasks.figures.numbers import format_count, format_error, format_p_value, format_percent
 from tasks.figures.summary import fit_of_pair
 from tasks.figures.verdicts import CorrectedVerdict
-from tasks.metrics.checks import stationarity_of
+from tasks.metrics.checks import few_spans_of, stationarity_of
 from tasks.training.convergence import was_improving
 
 STRONG_TAU = 0.5
@@ -150,6 +150,21 @@ def _sweep_notes(training: TrainingSummary) -> list[Note]:
     return [Note("plain", text)]
 
 
+def _range_notes(pair: Pair) -> list[Note]:
+    """That the validation range is too short to choose by."""
+    horizon, rows = len(pair.per_step), pair.profile.valid_rows
+    spans = few_spans_of(pair.profile, horizon)
+    if spans is None:
+        return []
+    text = (
+        f"The validation range ({rows} rows) holds {spans} forecast{'' if spans == 1 else 's'} of "
+        f"{horizon} rows side by side, too few to tell one mask from another: what was chosen by "
+        "it may not hold later. A shorter windows.horizon or more rows for validation "
+        f"(datasets.{pair.dataset}.split) would tell more."
+    )
+    return [Note("warning", text)]
+
+
 def _training_notes(pair: Pair) -> list[Note]:
     notes = []
     fit, series = fit_of_pair(pair), stationarity_of(pair.profile)
@@ -164,7 +179,7 @@ def _training_notes(pair: Pair) -> list[Note]:
                 "gains on the validation range may not last.",
             )
         )
-    notes += _sweep_notes(pair.training)
+    notes += _sweep_notes(pair.training) + _range_notes(pair)
     if series.stationary < series.tested:
         notes.append(
             Note(

@@ -75,6 +75,15 @@ def test_an_under_fitted_full_model_is_said(pair: Pair) -> None:
     assert "the verdict may compare with an under-fitted model." in text
 
 
+def test_a_validation_range_too_short_to_choose_by_is_said(pair: Pair) -> None:
+    assert "side by side" not in notes(pair)
+    rows = len(pair.per_step) + 1
+    profile = pair.profile.model_copy(update={"valid_rows": rows})
+    text = notes(Pair(**{**pair.__dict__, "profile": profile}))
+    assert f"range ({rows} rows) holds 1 forecast of {rows - 1} rows side by side" in text
+    assert "datasets.demo.split" in text
+
+
 def test_training_that_never_lowered_the_validation_error_is_said(pair: Pair) -> None:
     assert "No step of training" not in notes(pair)
     training = pair.training.model_copy(update={"best_step": 0})

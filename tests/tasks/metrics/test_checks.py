@@ -1,9 +1,9 @@
-"""What a verdict rests on: a full model that was trained out, and stationary series."""
+"""What a verdict rests on: a full model trained out, stationary series, a range to choose by."""
 
 import pytest
 
 from tasks.artifacts.training import TrainingSummary
-from tasks.metrics.checks import fit_of, stationarity_of
+from tasks.metrics.checks import few_spans_of, fit_of, stationarity_of
 from tests.tasks.figures.made_up_run import made_up_profile, made_up_training
 
 
@@ -49,3 +49,13 @@ def test_stationarity_counts_the_tested_series() -> None:
 def test_without_tested_series_there_is_no_share() -> None:
     profile = made_up_profile("demo").model_copy(update={"channels": []})
     assert stationarity_of(profile).share is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "horizon", "expected"), [("wide", 200, None), ("wide", 201, 3), ("long", 201, None)]
+)
+def test_a_validation_range_of_less_than_four_forecasts_is_short(
+    kind: str, horizon: int, expected: int | None
+) -> None:
+    profile = made_up_profile("demo").model_copy(update={"kind": kind, "valid_rows": 800})
+    assert few_spans_of(profile, horizon) == expected
