@@ -19,7 +19,7 @@ from tasks.figures.summary import parse_latency_key
 from tasks.figures.tables import WHAT_THEY_ARE
 from tasks.figures.units import Units
 from tasks.figures.verdicts import MEANINGS
-from tasks.metrics.checks import Fit, stationarity_of
+from tasks.metrics.checks import Fit, short_range_of, stationarity_of
 from tasks.models.publish import Library
 from tasks.params import yaml_text
 
@@ -134,6 +134,7 @@ def _errors(facts: Facts, units: Units) -> str:
 
 def _verdict(facts: Facts, units: Units) -> str:
     found, series = facts.evaluation, stationarity_of(facts.profile)
+    short = short_range_of(facts.profile, facts.horizon)
     low, high = found.interval
     adds = (
         "Its error is more than one standard deviation below the mean of random masks of its size."
@@ -149,7 +150,8 @@ def _verdict(facts: Facts, units: Units) -> str:
         f"alone: in a run over several datasets the report corrects it for their number. "
         f"Recommendation: {found.recommendation}; {found.reason}. {adds}\n\n"
         f"What the verdict rests on: {facts.fit.text}; {series.stationary} of {series.tested} "
-        "series tested are stationary in the training range (augmented Dickey-Fuller test, 5 %)."
+        "series tested are stationary in the training range (augmented Dickey-Fuller test, 5 %)"
+        f"{f'; {short}' if short else ''}."
     )
 
 
@@ -186,7 +188,8 @@ def _making(facts: Facts) -> str:
     training = next(one.training for one in facts.prune.options if one.name == chosen)
     lines = [
         f"* Windows of {facts.context} values, forecasts of {facts.horizon}.",
-        f"* Healed by `{chosen}`, {training.steps_run} steps, the best by validation error.",
+        f"* Healed by `{chosen}`, {training.steps_run} steps; of the ways that were tried it has "
+        "the lowest validation error.",
     ]
     if parent:
         known = f"`{parent.id}`" if parent.id else "a local checkpoint"

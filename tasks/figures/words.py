@@ -12,7 +12,7 @@ from tasks.figures.inputs import Pair
 from tasks.figures.numbers import format_count, format_error, format_p_value, format_percent
 from tasks.figures.summary import fit_of_pair
 from tasks.figures.verdicts import CorrectedVerdict
-from tasks.metrics.checks import few_spans_of, stationarity_of
+from tasks.metrics.checks import short_range_of, stationarity_of
 from tasks.training.convergence import was_improving
 
 STRONG_TAU = 0.5
@@ -152,17 +152,14 @@ def _sweep_notes(training: TrainingSummary) -> list[Note]:
 
 def _range_notes(pair: Pair) -> list[Note]:
     """That the validation range is too short to choose by."""
-    horizon, rows = len(pair.per_step), pair.profile.valid_rows
-    spans = few_spans_of(pair.profile, horizon)
-    if spans is None:
+    short = short_range_of(pair.profile, len(pair.per_step))
+    if short is None:
         return []
-    text = (
-        f"The validation range ({rows} rows) holds {spans} forecast{'' if spans == 1 else 's'} of "
-        f"{horizon} rows side by side, too few to tell one mask from another: what was chosen by "
-        "it may not hold later. A shorter windows.horizon or more rows for validation "
+    remedy = (
+        "A shorter windows.horizon or more rows for validation "
         f"(datasets.{pair.dataset}.split) would tell more."
     )
-    return [Note("warning", text)]
+    return [Note("warning", f"{sentence(short)} {remedy}")]
 
 
 def _training_notes(pair: Pair) -> list[Note]:

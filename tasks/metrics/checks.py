@@ -80,11 +80,20 @@ def stationarity_of(profile: Profile) -> Stationarity:
     return Stationarity(stationary=below, tested=len(tested))
 
 
-def few_spans_of(profile: Profile, horizon: int) -> int | None:
-    """How many forecasts of `horizon` rows lie side by side in the validation range, if too few.
+def short_range_of(profile: Profile, horizon: int) -> str | None:
+    """That the validation range is too short to choose by; None where it is long enough.
 
-    None where there are enough, or where the series are not channels of one table: many short
-    series tell masks apart as well as a long range does.
+    Only of one table's channels: many short series tell masks apart as well as a long range does.
+
+    Args:
+        profile: of the dataset.
+        horizon: rows of a forecast.
     """
     spans = profile.valid_rows // horizon
-    return spans if profile.kind == "wide" and spans < FEWEST_SPANS else None
+    if profile.kind != "wide" or spans >= FEWEST_SPANS:
+        return None
+    return (
+        f"the validation range ({profile.valid_rows} rows) holds {spans} "
+        f"forecast{'' if spans == 1 else 's'} of {horizon} rows side by side, too few to tell one "
+        "mask from another: what was chosen by it may not hold later"
+    )

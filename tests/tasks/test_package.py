@@ -7,6 +7,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from tasks.artifacts.data import Profile
 from tasks.artifacts.evaluation import Evaluation
 from tasks.artifacts.training import ParentModel, StartSummary
 from tasks.errors import CheckpointError
@@ -111,6 +112,17 @@ def test_the_blocks_of_several_stacks_are_told_apart(workspace: Path) -> None:
     main(ARGUMENTS)
     text = (OUT / "README.md").read_text()
     assert "* `encoder.block`: 0, 3 (of 4)\n* `decoder.block`: 1 (of 8)" in text
+
+
+def test_a_validation_range_too_short_to_choose_by_is_said(workspace: Path) -> None:
+    write_workspace(workspace, tiny_model())
+    main(ARGUMENTS)
+    assert "side by side" not in (OUT / "README.md").read_text()
+    path = Path("data/prepared/demo/profile.json")
+    Profile.read(path).model_copy(update={"valid_rows": 3 * HORIZON}).write(path)
+    main(ARGUMENTS)
+    told = f"holds 3 forecasts of {HORIZON} rows side by side"
+    assert told in (OUT / "README.md").read_text()
 
 
 def test_a_data_file_that_changes_changes_the_data_version(workspace: Path) -> None:
