@@ -114,7 +114,8 @@ def study(
             "--only",
             metavar="CELL",
             help="A cell to run, as h96-s1-k25 (horizon, seed, percent kept), or one dataset of "
-            "it, as h96-s1-k25-etth1; can be repeated. The tables keep the others.",
+            "it, as h96-s1-k25-etth1; can be repeated, and datasets of one cell run together. "
+            "The tables keep the others.",
         ),
     ] = None,
     tables: Annotated[

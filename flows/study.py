@@ -78,27 +78,35 @@ def cells_of(study: Study) -> Iterator[Cell]:
     yield from (replace(base, share=share) for share in study.shares[1:])
 
 
-def cell_content(project: Path, study: Study, cell: Cell) -> dict[str, Any]:
-    """The content of one cell's params.yaml. Raises ParamsError or FlowError."""
+def cell_content(project: Path, study: Study, cell: Cell, *others: Cell) -> dict[str, Any]:
+    """The content of one cell's params.yaml. Raises ParamsError or FlowError.
+
+    Args:
+        project: the folder with params.yaml.
+        study: an entry of `studies`.
+        cell: all of it or one dataset.
+        others: more datasets of the same cell.
+    """
+    datasets = {one.dataset for one in (cell, *others)}
 
     def change(content: dict[str, Any]) -> None:
         content.update(merge(content, study.changes))
         content["seed"] = cell.seed
         content["windows"] = content["windows"] | {"horizon": cell.horizon}
         content["search"] = content.get("search", {}) | {"shares": [cell.share]}
-        if cell.dataset:
-            content["run"] = content["run"] | {"datasets": _needed(content, cell.dataset)}
+        if "" not in datasets:
+            content["run"] = content["run"] | {"datasets": _needed(content, datasets)}
         if study.models is not None:
             content.update(only_models(content, study.models, f"a study of preset {study.preset}"))
 
     return load_preset(project / "params.yaml", study.preset, change)
 
 
-def _needed(content: dict[str, Any], dataset: str) -> list[str]:
-    """The dataset, and those of the run whose training ranges a mix of it holds."""
+def _needed(content: dict[str, Any], datasets: Collection[str]) -> list[str]:
+    """The datasets, and those of the run whose training ranges a mix of it holds."""
     mixes = content.get("mixes", {})
     members = {name for mix in content["run"].get("mixes", []) for name in mixes[mix]["members"]}
-    return [one for one in content["run"]["datasets"] if one == dataset or one in members]
+    return [one for one in content["run"]["datasets"] if one in datasets or one in members]
 
 
 def settings_of(project: Path, content: dict[str, Any]) -> str:
@@ -128,7 +136,8 @@ def run_study(
         project: the folder with params.yaml.
         name: an entry of `studies`.
         refresh: brings one workspace up to date; returns whether it could, and a message.
-        only: names of cells, or of a cell and one dataset, to run; None: all.
+        only: names of cells, or of a cell and one dataset, to run; None: all. The datasets of a
+            cell are run together, so that while one waits for what they share others go on.
 
     Returns:
         One row per dataset, model, horizon, seed and share.
@@ -142,8 +151,8 @@ def run_study(
     cells = {cell.name: cell for cell in cells_of(study)}
     datasets = cell_content(project, study, next(iter(cells.values())))["run"]["datasets"]
     pieces = {one.name: one for cell in cells.values() for one in cell.pieces(datasets)}
-    known, wanted = cells | pieces, list(cells if only is None else only)
-    if unknown := [one for one in wanted if one not in known]:
+    wanted = list(cells if only is None else only)
+    if unknown := [one for one in wanted if one not in cells | pieces]:
         raise FlowError(
             f"the study {name} has no cell {unknown[0]!r}; cells: {', '.join(cells)}, and each of "
             f"them with -DATASET: {', '.join(datasets)}"
@@ -154,16 +163,18 @@ def run_study(
 
     failed: list[str] = []
     rows = pd.DataFrame() if wanted else write_tables(folder, pieces, settings_now)
-    for one in wanted:
-        cell = known[one]
-        marks = {piece.name: settings_now(piece.name) for piece in cell.pieces(datasets)}
-        content = cell_content(project, study, cell)
-        root = renew_workspace(project, f"study-{name}/{cell.workspace}", content)
+    for workspace in dict.fromkeys((cells | pieces)[one].workspace for one in wanted):
+        chosen = [
+            one for one in cells[workspace].pieces(datasets) if {one.name, workspace} & set(wanted)
+        ]
+        marks = {piece.name: settings_now(piece.name) for piece in chosen}
+        content = cell_content(project, study, *chosen)
+        root = renew_workspace(project, f"study-{name}/{workspace}", content)
         is_done, message = refresh(root)
         if not is_done:
-            failed.append(f"{one}: {message}")
+            failed.append(f"{workspace}: {message}")
         stale = set[str]() if is_done else _stale(root)
-        for piece in cell.pieces(datasets):
+        for piece in chosen:
             models, settings = content["run"]["models"], marks[piece.name]
             found = read_piece(
                 root, piece.dataset, piece.place, models, settings=settings, stale=stale

@@ -160,6 +160,25 @@ def test_cells_may_be_run_apart(project: Workspace) -> None:
     assert "makes one anew" not in (folder / "table.md").read_text()
 
 
+def test_datasets_of_a_cell_are_run_together_and_no_other(project: Workspace) -> None:
+    three = "  three: {run: {datasets: [demo, more, rest], models: {tiny: none}}, "
+    three += "datasets: {more: {}, rest: {}}}\nstudies:\n  three: {preset: three, horizons: [8]}\n"
+    project.write("params.yaml", project.read("params.yaml").replace("studies:\n", three))
+    runs: list[list[str]] = []
+
+    def watched(root: Path) -> tuple[bool, str]:
+        runs.append(load_params(root / "params.yaml").run.datasets)
+        return reproduce(root)
+
+    (cell,) = cells_of(load_params(project.root / "params.yaml").studies["three"])
+    names = [f"{cell.name}-{dataset}" for dataset in ("rest", "demo")]
+    rows = run_study(project.root, "three", watched, names)
+    assert runs == [["demo", "rest"]]
+    assert list(rows["dataset"]) == ["demo", "rest"]
+    run_study(project.root, "three", watched, [names[0], cell.name])
+    assert runs[1:] == [["demo", "more", "rest"]]
+
+
 def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Workspace) -> None:
     run_study(project.root, "two", reproduce)
     folder = project.root / FOLDER / "two"
