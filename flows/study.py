@@ -151,8 +151,8 @@ def run_study(
     cells = {cell.name: cell for cell in cells_of(study)}
     datasets = cell_content(project, study, next(iter(cells.values())))["run"]["datasets"]
     pieces = {one.name: one for cell in cells.values() for one in cell.pieces(datasets)}
-    wanted = list(cells if only is None else only)
-    if unknown := [one for one in wanted if one not in cells | pieces]:
+    known, wanted = cells | pieces, list(cells if only is None else only)
+    if unknown := [one for one in wanted if one not in known]:
         raise FlowError(
             f"the study {name} has no cell {unknown[0]!r}; cells: {', '.join(cells)}, and each of "
             f"them with -DATASET: {', '.join(datasets)}"
@@ -163,10 +163,10 @@ def run_study(
 
     failed: list[str] = []
     rows = pd.DataFrame() if wanted else write_tables(folder, pieces, settings_now)
-    for workspace in dict.fromkeys((cells | pieces)[one].workspace for one in wanted):
-        chosen = [
-            one for one in cells[workspace].pieces(datasets) if {one.name, workspace} & set(wanted)
-        ]
+    for workspace in dict.fromkeys(known[one].workspace for one in wanted):
+        chosen = cells[workspace].pieces(datasets)
+        if workspace not in wanted:
+            chosen = [piece for piece in chosen if piece.name in wanted]
         marks = {piece.name: settings_now(piece.name) for piece in chosen}
         content = cell_content(project, study, *chosen)
         root = renew_workspace(project, f"study-{name}/{workspace}", content)
