@@ -164,7 +164,7 @@ def measure(params: Params, dataset: str, model: str, arm: Arm) -> list[dict[str
         halves(params, dataset, len(valid)),
         untrained=[Checkpoint(0, errors_of(full, valid))] if arm == "full_extra" else [],
     )
-    place = {"arm": arm, "dataset": dataset, "model": model}
+    place: dict[str, object] = {"arm": arm, "dataset": dataset, "model": model}
     names = ("second half", "first half")
     return [place | {"judged on": name} | row for name, row in zip(names, rows, strict=True)]
 

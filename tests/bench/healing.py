@@ -26,6 +26,7 @@ from tasks.training.healing import HealingJob
 from tasks.training.loop import validation_mse
 from tasks.training.options import HealingOption, healing_option
 from tasks.training.state import fingerprint
+from tests.bench.entries import native_entry
 from tests.bench.healing_models import (
     DATASETS,
     MODEL,
@@ -158,7 +159,7 @@ def measure_all(
     results = (project / RESULTS).resolve()
     for seed in seeds:
         root, params = workspace(project, seed)
-        sizes = sizes_of(SHARES, params.scales[params.models[MODEL].scale].blocks)
+        sizes = sizes_of(SHARES, native_entry(params, MODEL)[1].blocks)
         for dataset in datasets:
             cells = [
                 Cell(dataset=dataset, num_kept=size, mask=mask, seed=seed, steps=steps)

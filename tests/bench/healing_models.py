@@ -19,6 +19,7 @@ from tasks.runtime import pick_device
 from tasks.training.healing import Healer, make_healer, save_control
 from tasks.training.rivals import best_rival, tuned_on
 from tasks.training.state import fingerprint
+from tests.bench.entries import native_entry
 
 PRESET, MODEL, BASE, MIX = "real", "foundation-nano-all", "foundation-nano", "corpus"
 PRETRAINED = Path("data/pretrained")
@@ -34,13 +35,12 @@ def workspace(project: Path, seed: int) -> tuple[Path, Params]:
     changes = {"seed": seed, "run": run, "scoring": scoring}
     content = merge(load_preset(project / "params.yaml", PRESET), changes)
     params = validate_params(content, f"preset {PRESET}, seed {seed}")
-    entries = [params.models[name] for name in (BASE, MODEL)]
-    scales = [params.scales[entry.scale] for entry in entries]
+    entries, scales = zip(*(native_entry(params, name) for name in (BASE, MODEL)), strict=True)
     trainings = [
         params.training_of(name, scale_rate=scale.learning_rate)
         for name, scale in zip((BASE, MODEL), scales, strict=True)
     ]
-    parts = (trainings, entries, scales, params.windows, params.mixes[MIX])
+    parts = (trainings, list(entries), list(scales), params.windows, params.mixes[MIX])
     mark = fingerprint(parts, [])[:12]
     root = state_folder(project) / "bench" / "healing" / mark / f"seed-{seed}"
     write_text(root / "params.yaml", yaml_text(content))

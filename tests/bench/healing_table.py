@@ -97,7 +97,7 @@ def lean(rows: pd.DataFrame, options: Sequence[str]) -> float:
     losses = []
     for _, cells in wide.groupby(["dataset", "num_kept"]):
         for chosen, other in permutations(range(len(cells)), 2):
-            best = cells.iloc[chosen].idxmin()
+            best = str(cells.iloc[chosen].idxmin())
             losses.append(cells.iloc[other][best] / cells.iloc[other].min() - 1)
     return float(np.mean(losses))
 

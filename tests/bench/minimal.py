@@ -21,7 +21,8 @@ class Block(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [batch, heads, tokens, head width]
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
-        return x + self.down(F.gelu(self.up(self.before_mlp(x))))
+        mlp: Tensor = self.down(F.gelu(self.up(self.before_mlp(x))))
+        return x + mlp
 
 
 class Minimal(nn.Module):
@@ -43,7 +44,8 @@ class Minimal(nn.Module):
         tokens = ((past - mean) / scale).unfold(1, self.patch, self.patch)
         forecast = self.head(self.norm(self.blocks(self.embedding(tokens))))
         target = window[:, self.patch :].unfold(1, self.horizon, self.patch)
-        return ((forecast * scale[..., None] + mean[..., None]) - target).square().mean()
+        loss: Tensor = ((forecast * scale[..., None] + mean[..., None]) - target).square().mean()
+        return loss
 
 
 def minimal_step(model: Minimal, optimizer: torch.optim.Optimizer, window: Tensor) -> float:

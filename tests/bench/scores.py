@@ -17,7 +17,7 @@ before healing and by scores, so they are no random masks: among those a score m
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -103,7 +103,8 @@ def with_more_windows(one: Measured, name: str) -> float | None:
     if found is None or name not in found.agreement:
         return None
     taus = [found.agreement[name][few][many] for few, many in few_against_many(found.settings)]
-    return float(np.mean(taus)) if taus else None
+    mean, pairs = mean_of(taus)
+    return mean if pairs else None
 
 
 def count_distance(one: Measured, count: int | None) -> float | None:
@@ -142,17 +143,14 @@ def order_table(measured: Sequence[Measured]) -> pd.DataFrame:
         change = dict(zip(ORDER, combination, strict=True))
         options = FewLayer(**change)
         change["exempt"] = " and ".join(options.exempt) or "none"
-        rows.append({**change, **_agreements(measured, lambda one, o=options: one.few_layer(o))})
-        rows[-1]["mark"] = DEFAULT if options == FewLayer() else ""
+        found = _agreements(measured, [one.few_layer(options) for one in measured])
+        rows.append({**change, **found, "mark": DEFAULT if options == FewLayer() else ""})
     table = pd.DataFrame(rows).sort_values("removal_loss", ascending=False, kind="stable")
     table.insert(0, "rank", range(1, len(table) + 1))
     return table.reset_index(drop=True)
 
 
-def _agreements(
-    measured: Sequence[Measured], score_of: Callable[[Measured], Score | None]
-) -> dict[str, float]:
-    scores = [score_of(one) for one in measured]
+def _agreements(measured: Sequence[Measured], scores: Sequence[Score | None]) -> dict[str, float]:
     pairs = list(zip(measured, scores, strict=True))
     distances = [count_distance(one, score.count if score else None) for one, score in pairs]
     return {

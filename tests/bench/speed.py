@@ -13,6 +13,7 @@ from tasks.models.native import NativeModel
 from tasks.params import Params
 from tasks.training.precision import step_seconds
 from tasks.training.recipe import Student
+from tests.bench.entries import native_entry
 from tests.bench.minimal import Minimal, minimal_step
 from tests.tiny import tiny_loop, tiny_series
 
@@ -22,16 +23,17 @@ CONTEXT, HORIZON = 512, 96
 
 def model_of(params: Params, name: str) -> NativeModel:
     """A randomly initialised model entry with context 512 and horizon 96."""
-    entry = params.models[name]
+    entry, scale = native_entry(params, name)
     windows = params.windows.model_copy(update={"context": CONTEXT, "horizon": HORIZON})
-    return build_model(entry, params.scales[entry.scale], windows, seed=0, pretrained=Path())[0]
+    model, _ = build_model(entry, scale, windows, seed=0, pretrained=Path())
+    assert isinstance(model, NativeModel)
+    return model
 
 
 def training_step_ratio(params: Params, folder: Path) -> float:
     """Our whole training step at nano over the minimal one's, batches of 64 windows."""
     with torch_threads(1):
-        entry = params.models["tsfm-nano"]
-        scale = params.scales[entry.scale]
+        entry, scale = native_entry(params, "tsfm-nano")
         student = Student(
             name="ours", model=model_of(params, "tsfm-nano"), steps=10**6, learning_rate=1e-3
         )

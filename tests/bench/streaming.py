@@ -119,7 +119,9 @@ def write_checkpoint(folder: Path) -> None:
 def peak_bytes() -> int:
     """The largest resident memory of this process so far, mapped files included."""
     status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    assert found, "/proc/self/status names no VmHWM"
+    return 1024 * int(found[1])
 
 
 def forget(folder: Path) -> None:
@@ -154,7 +156,8 @@ def in_a_process(*arguments: str) -> dict[str, float]:
         text=True,
         check=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def prune_seconds(folder: Path, out: Path) -> dict[str, float]:
