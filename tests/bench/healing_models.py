@@ -14,7 +14,7 @@ from tasks.artifacts.folders import sync_folder
 from tasks.data.fetch import fetch, has_raw
 from tasks.models.registry import load_model
 from tasks.params import Params, validate_params, yaml_text
-from tasks.presets import load_preset, merge
+from tasks.presets import load_preset, merge, only_models
 from tasks.runtime import pick_device
 from tasks.training.healing import Healer, make_healer, save_control
 from tasks.training.rivals import best_rival, tuned_on
@@ -30,11 +30,11 @@ SCORE = "block_influence"
 
 def workspace(project: Path, seed: int) -> tuple[Path, Params]:
     """A folder with the params.yaml of one seed; its name holds what the full models depend on."""
-    run = {"datasets": list(DATASETS), "models": {MODEL: BASE}, "pretrain": {BASE: MIX}}
+    path, where = project / "params.yaml", f"preset {PRESET}"
     scoring = {"scores": [SCORE], "sensitivity": {"windows": []}}
-    changes = {"seed": seed, "run": run, "scoring": scoring}
-    content = merge(load_preset(project / "params.yaml", PRESET), changes)
-    params = validate_params(content, f"preset {PRESET}, seed {seed}")
+    changes = {"seed": seed, "run": {"datasets": list(DATASETS)}, "scoring": scoring}
+    content = merge(only_models(load_preset(path, PRESET), [MODEL], where), changes)
+    params = validate_params(content, f"{where}, seed {seed}")
     entries, scales = zip(*(native_entry(params, name) for name in (BASE, MODEL)), strict=True)
     trainings = [
         params.training_of(name, scale_rate=scale.learning_rate)
