@@ -10,7 +10,6 @@ from tasks.artifacts.files import sha256_of, write_csv
 from tasks.artifacts.scoring import Scores
 from tasks.artifacts.search import SearchResult
 from tasks.data.series import load_series
-from tasks.data.windows import validation_windows
 from tasks.masks.cost import costs_of
 from tasks.masks.mask import Mask, own_mask, sizes_of
 from tasks.models.base import ForecastModel
@@ -24,6 +23,7 @@ from tasks.searchers.queue import StudyQueue
 from tasks.searchers.rungs import choose, pick_candidates
 from tasks.searchers.storage import open_storage
 from tasks.searchers.study import Gauge, Plan, fully_measured, pareto_front, run_study
+from tasks.searchers.windows import search_windows
 from tasks.searchers.workers import Workers, measure_for, processes_of
 from tasks.training.fit import write_timing
 from tasks.training.healing import make_healer, save_control
@@ -126,8 +126,14 @@ def _gauge(params: Params, dataset: str, name: str, model: ForecastModel, scores
         num_kinds=len(set(model.block_kinds())),
     )
     history = load_series(Path("data/prepared") / dataset / "history")
-    valid = validation_windows(history, params.windows.context, params.windows.horizon)
-    windows = valid.batch(valid.spaced(options.valid_windows))
+    training = params.training_of(name, scale_rate=params.rate_of(name))
+    windows = search_windows(
+        history,
+        params.windows.context,
+        params.windows.horizon,
+        count=options.valid_windows,
+        train_share=training.train_share,
+    )
     evaluator = MaskEvaluator(model, windows, max_bytes=params.runtime.state_bytes)
     return Gauge(plan, options, evaluator)
 

@@ -33,13 +33,11 @@ class Ladder:
         options: Sequence[HealingOption],
         steps: int,
         label: str,
-        *,
-        rivals: Sequence[Student] = (),
     ) -> tuple[dict[Mask, float], Healed]:
         """The best validation error of every mask after `steps` steps of healing by any option.
 
         Every rung starts from the unhealed masks, so its errors are those of a whole healing of
-        that length, with its own warm-up and decay. `rivals` are trained along.
+        that length, with its own warm-up and decay.
         """
         jobs = [
             HealingJob(f"{format_mask(mask)} {option.name}", mask, option, is_trial=True)
@@ -51,7 +49,6 @@ class Ladder:
             steps=steps,
             state_folder=self.state / label.replace(" ", "-"),
             what=f"{self.what} {label}",
-            rivals=rivals,
         )
         errors = dict.fromkeys(masks, float("inf"))
         for job, student in zip(jobs, healed.students, strict=True):
@@ -128,7 +125,13 @@ def climb(ladder: Ladder, entries: Sequence[Entry], rung_steps: Sequence[int], s
         steps: of the full healing.
     """
     extras = tuned_on(ladder.healer, steps)
-    _, tuned = ladder.heal([], [], steps, "extra tuning", rivals=extras)
+    tuned = ladder.healer.heal(
+        [],
+        steps=steps,
+        state_folder=ladder.state / "extra-tuning",
+        what=f"{ladder.what} extra tuning",
+        rivals=extras,
+    )
     extra = best_rival(extras, "full_extra")
     ladder = replace(ladder, healer=replace(ladder.healer, teacher=extra.model))
     healer, before = ladder.healer, {entry.mask: entry.unhealed for entry in entries}

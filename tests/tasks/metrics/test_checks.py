@@ -63,3 +63,4 @@ def test_a_validation_range_of_less_than_four_forecasts_is_short(
         assert text is None
     else:
         assert f"(800 rows) holds {expected} forecasts of {horizon} rows side by side" in str(text)
+        assert "measured on training windows as well" in str(text)

@@ -105,7 +105,7 @@ def test_the_full_model_is_tuned_in_every_way_and_the_best_is_its_error(tmp_path
     climbed = run(tmp_path / "climb", rungs=(2,), rates=(1e-6, 3.0))
     made = ladder(tmp_path / "alone", (1e-6, 3.0))
     students = tuned_on(made.healer, 6)
-    made.heal([], [], 6, "alone", rivals=students)
+    made.healer.heal([], steps=6, state_folder=made.state, what="alone", rivals=students)
     assert [one.way for one in students] == ["plain@1e-06", "plain@3.0", "plain@3", "distilled"]
     assert len({one.best_valid for one in students}) > 1
     best = min(students, key=lambda one: one.best_valid)
