@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tasks.artifacts.data import Profile
 from tasks.artifacts.training import TrainingSummary
-from tasks.searchers.windows import FEWEST_SPANS
+from tasks.data.spans import FEWEST_SPANS
 from tasks.training.convergence import FALLING, was_improving
 
 STATIONARY_P_VALUE = 0.05
@@ -92,6 +92,6 @@ def short_range_of(profile: Profile, horizon: int) -> str | None:
     return (
         f"the validation range ({profile.valid_rows} rows) holds {spans} "
         f"forecast{'' if spans == 1 else 's'} of {horizon} rows side by side, too few to tell one "
-        "mask from another: before healing, masks were measured on training windows as well, but "
-        "what was chosen after it may not hold later"
+        "mask from another: before healing, masks were measured on training windows as well, and "
+        "none could stay unhealed, but what was chosen may not hold later"
     )

@@ -5,12 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tasks.data.series import SeriesSet
+from tasks.data.spans import is_short
 from tasks.data.windows import training_windows, validation_windows
-
-# Forecasts side by side in the validation range; with fewer, a mask can be the best by luck: on the
-# two of exchange_rate at horizon 336 (study `micro`) one of 220 without block 0 had 10 % less error
-# than the full model, on training windows more than twice its error.
-FEWEST_SPANS = 4
 
 
 def search_windows(
@@ -18,9 +14,9 @@ def search_windows(
 ) -> Float[Tensor, "windows context+horizon"]:
     """At most `count` windows, evenly spaced over the validation range.
 
-    Where that range holds fewer than `FEWEST_SPANS` forecasts side by side, half of the windows are
-    of the training range. Nothing was fitted to a mask that is not healed yet, so they tell masks
-    apart as fairly.
+    Where that range is too short to choose by (`tasks.data.spans`), half of the windows are of the
+    training range. Nothing was fitted to a mask that is not healed yet, so they tell masks apart as
+    fairly.
 
     Args:
         history: training and validation range of a dataset.
@@ -30,8 +26,7 @@ def search_windows(
         train_share: of the training rows that the model was trained on, the last ones.
     """
     valid = validation_windows(history, context, horizon)
-    rows = max(one.length - one.train_end for one in history.series)
-    if rows // horizon >= FEWEST_SPANS:
+    if not is_short(history, horizon):
         return valid.batch(valid.spaced(count))
     train = training_windows(history, context, horizon, share=train_share)
     half = max(1, count // 2)

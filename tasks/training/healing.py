@@ -10,13 +10,15 @@ from typing import Literal
 
 from tasks.artifacts.scoring import Scores
 from tasks.artifacts.training import ControlSummary, StartSummary, TrainingSummary
+from tasks.data.series import load_series
+from tasks.data.spans import is_short
 from tasks.masks.mask import Mask
 from tasks.models.base import ForecastModel
 from tasks.params import Params
 from tasks.runtime import seed_for
 from tasks.sections.healing import Healing
 from tasks.sections.models import Training, is_random
-from tasks.training.fit import TrainingData, training_data, tuned_rate
+from tasks.training.fit import TrainingData, tuned_rate, windows_of
 from tasks.training.healing_student import HealingStudent
 from tasks.training.loop import Loop
 from tasks.training.options import HealingOption, usable_options
@@ -69,6 +71,7 @@ class Healer:
         rate: the model's own peak learning rate.
         scratch_rate: that of a model from random weights.
         scores: one per block of `full`, for the order of iterative pruning; None: evenly.
+        may_stay: whether a mask may keep its first weights, unhealed, where they are better.
     """
 
     full: ForecastModel
@@ -79,6 +82,7 @@ class Healer:
     rate: float
     scratch_rate: float
     scores: Sequence[float] | None
+    may_stay: bool = True
 
     def heal(
         self,
@@ -144,6 +148,7 @@ class Healer:
             frozen=frozen_names(model, option.trained),
             replay=option.replay,
             is_trial=job.is_trial and option.rounds == 1,  # a round goes on from the one before
+            may_stay=self.may_stay or len(keep) == self.full.num_blocks,
         )
 
     @property
@@ -225,7 +230,8 @@ def make_healer(
     scores = Scores.read(Path("scores") / f"{pair}.json").scores
     rate = tuned_rate(trained, start.learning_rate)
     training = params.training_of(name, scale_rate=rate)
-    data = training_data(params, dataset, training)
+    history = load_series(Path("data/prepared") / dataset / "history")
+    data = windows_of(params, history, training)
     data = replace(data, kept=kept) if len(kept) else data
     device = next(full.parameters()).device
     is_measured = training.precision == "auto" and device.type == "cuda"
@@ -243,6 +249,7 @@ def make_healer(
         rate=rate,
         scratch_rate=rate if is_random(params.models[name].start) else start.learning_rate,
         scores=scores[ORDER].values if ORDER in scores else None,
+        may_stay=not is_short(history, params.windows.horizon),
     )
 
 

@@ -1,5 +1,6 @@
 """A student that begins with trained weights: a mask in healing, or the full model tuned on."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +15,18 @@ class HealingStudent(Student):
     The lowest of several noisy validation errors is often an early one, before the rate has fallen
     (and a mask has come near its teacher again); it lasts less well on later rows than the end
     does (README, "Ways of healing"). Only the first and the last evaluation count.
+
+    Attributes:
+        may_stay: whether its first weights may be kept; not those of a mask where the validation
+            range is too short to tell by that healing did harm.
     """
+
+    may_stay: bool = True
 
     def record(self, valid_mse: float, step: int, patience: int | None) -> None:
         """Notes the first and the last validation error; what lies between is passed by."""
+        if step >= self.steps and not self.may_stay and math.isfinite(valid_mse):
+            self.best_valid = math.inf  # so that the last weights take the place of the first
         if step == 0 or step >= self.steps:
             super().record(valid_mse, step, patience)
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from tasks.data.spans import FEWEST_SPANS
 from tasks.data.windows import training_windows, validation_windows
-from tasks.searchers.windows import FEWEST_SPANS, search_windows
+from tasks.searchers.windows import search_windows
 from tests.tiny import tiny_series
 
 CONTEXT, VALID_ROWS = 64, 120  # of 600 rows

@@ -7,10 +7,17 @@ from tasks.training.healing_student import HealingStudent
 from tests.tiny import tiny_model
 
 
-def recorded(errors: list[float], *, is_trial: bool = False) -> HealingStudent:
+def recorded(
+    errors: list[float], *, is_trial: bool = False, may_stay: bool = True
+) -> HealingStudent:
     """A student after evaluations with these errors; its weights say at which step."""
     one = HealingStudent(
-        name="x", model=tiny_model(), steps=4, learning_rate=1e-3, is_trial=is_trial
+        name="x",
+        model=tiny_model(),
+        steps=4,
+        learning_rate=1e-3,
+        is_trial=is_trial,
+        may_stay=may_stay,
     )
     for step, error in enumerate(errors):
         assert not one.is_done
@@ -37,6 +44,15 @@ def test_it_takes_all_its_steps_and_ends_with_its_last_weights(is_trial: bool) -
 def test_it_keeps_its_first_weights_where_the_last_are_no_better(end: float) -> None:
     one = recorded([4.0, 1.0, 3.0, 3.0, end])
     assert (one.best_valid, one.best_step, kept_step(one)) == (4.0, 0, 0)
+
+
+@pytest.mark.parametrize(("end", "kept"), [(4.5, 4), (3.0, 4), (float("nan"), 0)])
+def test_where_the_first_may_not_stay_only_a_diverged_end_leaves_them(
+    end: float, kept: int
+) -> None:
+    one = recorded([4.0, 1.0, 3.0, 3.0, end], may_stay=False)
+    assert (one.best_step, kept_step(one)) == (kept, kept)
+    assert one.best_valid == (end if kept else 4.0)
 
 
 def test_progress_tells_the_latest_error() -> None:
