@@ -298,12 +298,3 @@ def test_a_mask_was_improving_where_its_lowest_error_came_late(tmp_path: Path) -
     errors = [row["valid_mse"] for row in one.history if row["valid_mse"] is not None]
     is_late = errors.index(min(errors)) == len(errors) - 1
     assert one.summary("fp32").still_improving == is_late
-
-
-@pytest.mark.parametrize("may_stay", [True, False])
-def test_a_mask_may_stay_unhealed_only_where_the_healer_says_so(may_stay):
-    one = replace(healer(), may_stay=may_stay)
-    plain = option("plain")
-    mask = one.student(HealingJob("mask", KEEP, plain), one.full, KEEP, 4)
-    assert mask.may_stay == may_stay
-    assert all(rival.may_stay for rival in tuned_on(replace(one, healing=Healing()), 4))

@@ -1,9 +1,15 @@
 """What begins with trained weights takes all its steps; its first or its last weights stay."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from tasks.sections.healing import Healing
+from tasks.training.healing import HealingJob
 from tasks.training.healing_student import HealingStudent
+from tasks.training.rivals import tuned_on
+from tests.tasks.training.test_healing import KEEP, healer, option
 from tests.tiny import tiny_model
 
 
@@ -53,6 +59,14 @@ def test_where_the_first_may_not_stay_only_a_diverged_end_leaves_them(
     one = recorded([4.0, 1.0, 3.0, 3.0, end], may_stay=False)
     assert (one.best_step, kept_step(one)) == (kept, kept)
     assert one.best_valid == (end if kept else 4.0)
+
+
+@pytest.mark.parametrize("may_stay", [True, False])
+def test_a_mask_may_stay_unhealed_only_where_the_healer_says_so(may_stay: bool) -> None:
+    one = replace(healer(), may_stay=may_stay)
+    mask = one.student(HealingJob("mask", KEEP, option("plain")), one.full, KEEP, 4)
+    assert mask.may_stay == may_stay
+    assert all(rival.may_stay for rival in tuned_on(replace(one, healing=Healing()), 4))
 
 
 def test_progress_tells_the_latest_error() -> None:
