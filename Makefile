@@ -34,7 +34,7 @@ lint: $(READY) ## check style
 types: $(READY) ## check types
 	@$(BIN)/mypy
 
-real: $(READY) ## the real benchmarks, two and a quarter hours on 2 cores; can be stopped and resumed
+real: $(READY) ## the real benchmarks, two hours on 2 cores; can be stopped and resumed
 	@$(BIN)/fewlayers run --preset real
 
 real-small: $(READY) ## ETTh1 at nano, at most 8 minutes on 2 cores
