@@ -12,7 +12,6 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from tasks.masks.mask import Mask
-from tasks.searchers.process import MaskProcess
 from tasks.searchers.space import decode, distributions, encode
 
 Measured = Mapping[Mask, float]  # validation error by mask
@@ -83,10 +82,6 @@ class MaskSampler(BaseSampler, abc.ABC):
     ) -> Any:
         """A random value, where every mask is measured."""
         return self.fallback.sample_independent(study, trial, param_name, param_distribution)
-
-    def process_of(self, masks: Sequence[Mask], errors: Sequence[float]) -> MaskProcess:
-        """What these masks and their errors say of others."""
-        return MaskProcess(masks, errors, self.num_blocks, self.num_kinds)
 
     def random_mask(self, size: int, taken: Iterable[Mask]) -> Mask:
         """A random mask of this size that is not taken; at least one must be free."""

@@ -1,12 +1,14 @@
 """A Gaussian process over masks: what the measured ones say of the others.
 
-A mask is a set of positions in the stack, and blocks near each other do much the same, so masks
-are compared by how their kept positions overlap when each is blurred over its neighbours. Where
-kinds take turns (attention, MLP, attention, ...), neighbours of another kind count half.
+Masks are alike when they keep blocks at nearby positions of the stack; where wanted, they must
+also jump alike from one kept block to the next. Blocks near each other do much the same, so
+positions are blurred over their neighbours. Where kinds take turns (attention, MLP, attention,
+...), neighbours of another kind count half.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,35 +19,61 @@ from tasks.masks.mask import Mask
 
 NOISE = 1e-2  # of the variance: what positions alone cannot tell
 BLUR = 1 / 6  # of the depth: the standard deviation of a blurred position
+ROUNDING = 1e-12  # of the greatest dimension of blurred positions: less is not told apart
 OTHER_KIND = 0.5  # of what a neighbour counts, where it is of another kind
 
 Values = Float64[np.ndarray, " masks"]
+Vectors = Float64[np.ndarray, "masks dims"]
+Places = Float64[np.ndarray, "blocks+2 dims"]
 
 
 def similarity(
-    first: Sequence[Mask], second: Sequence[Mask], num_blocks: int, num_kinds: int = 1
+    first: Sequence[Mask],
+    second: Sequence[Mask],
+    num_blocks: int,
+    num_kinds: int = 1,
+    *,
+    jumps: bool = False,
 ) -> Float64[np.ndarray, "first second"]:
-    """The cosine of two masks' blurred positions, 1 for equal masks; none may be empty.
+    """How alike masks are, 1 for equal ones; none may be empty.
 
     Every kept block is a Gaussian bump at its position; a mask is the sum of its bumps, and the
-    result is the cosine between two such sums (a normalised kernel between sets). Of
-    `num_kinds` kinds of blocks that take turns, the bumps of different ones overlap less.
+    result is the cosine between two such sums (a normalised kernel between sets). With `jumps` it
+    is multiplied by the same of the jumps from each kept block, or the input, to the next, or the
+    output: bumps at pairs of positions. Of `num_kinds` kinds of blocks that take turns, the bumps
+    of different ones overlap less.
     """
-    places = np.arange(num_blocks)
-    width = max(1.0, BLUR * num_blocks)
-    apart = places[:, None] - places[None]
-    near = np.exp(-(apart**2) / (2 * width**2))
+    places = _places(num_blocks, num_kinds)
+    alike: Float64[np.ndarray, "first second"] = _kept(first, places) @ _kept(second, places).T
+    if jumps:
+        alike *= _jumps(first, places) @ _jumps(second, places).T
+    return alike
+
+
+def _places(num_blocks: int, num_kinds: int) -> Places:
+    """A vector per position, input and output included, whose products are the bumps' overlaps."""
+    positions = np.arange(-1, num_blocks + 1)
+    apart = positions[:, None] - positions[None]
+    near = np.exp(-(apart**2) / (2 * max(1.0, BLUR * num_blocks) ** 2))
     near = np.where(apart % num_kinds == 0, near, OTHER_KIND * near)
-    left, right = _indicators(first, num_blocks), _indicators(second, num_blocks)
-    lengths = [np.sqrt(np.einsum("mi,ij,mj->m", side, near, side)) for side in (left, right)]
-    cosine: Float64[np.ndarray, "first second"] = left @ near @ right.T / np.outer(*lengths)
-    return cosine
+    sizes, axes = np.linalg.eigh(near)
+    told = sizes > ROUNDING * sizes.max()  # blurred, a deep stack has few dimensions
+    places: Places = axes[:, told] * np.sqrt(sizes[told])
+    return places
 
 
-def _indicators(masks: Sequence[Mask], num_blocks: int) -> Float64[np.ndarray, "masks blocks"]:
-    table = np.zeros((len(masks), num_blocks))
-    for row, mask in enumerate(masks):
-        table[row, list(mask)] = 1.0
+def _kept(masks: Sequence[Mask], places: Places) -> Vectors:
+    return _unit([places[1:-1][list(mask)].sum(0) for mask in masks])
+
+
+def _jumps(masks: Sequence[Mask], places: Places) -> Vectors:
+    stops = [places[[0, *(block + 1 for block in mask), -1]] for mask in masks]
+    return _unit([(stop[:-1].T @ stop[1:]).ravel() for stop in stops])
+
+
+def _unit(rows: Sequence[Float64[np.ndarray, " dims"]]) -> Vectors:
+    table: Vectors = np.stack(rows)
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
     return table
 
 
@@ -74,13 +102,18 @@ class MaskProcess:
         errors: Sequence[float],
         num_blocks: int,
         num_kinds: int = 1,
+        *,
+        jumps: bool = False,
     ) -> None:
         """`errors` are positive; at least two masks."""
         logs = np.log(np.asarray(errors, dtype=np.float64))
-        self.masks, self.num_blocks, self.num_kinds = list(masks), num_blocks, num_kinds
+        self.masks = list(masks)
+        self.similarity = partial(
+            similarity, num_blocks=num_blocks, num_kinds=num_kinds, jumps=jumps
+        )
         self.middle, self.spread = float(logs.mean()), float(logs.std()) or 1.0
         self.targets: Values = (logs - self.middle) / self.spread
-        kernel = 1 + similarity(self.masks, self.masks, num_blocks, num_kinds)
+        kernel = 1 + self.similarity(self.masks, self.masks)
         self.factor = cholesky(kernel + NOISE * np.eye(len(self.masks)), lower=True)
         self.weights = cho_solve((self.factor, True), self.targets)
         # the variance that makes the measured errors most likely
@@ -88,7 +121,7 @@ class MaskProcess:
 
     def forecast(self, masks: Sequence[Mask]) -> Forecast:
         """Mean and standard deviation of other masks."""
-        cross = 1 + similarity(masks, self.masks, self.num_blocks, self.num_kinds)
+        cross = 1 + self.similarity(masks, self.masks)
         explained = np.square(solve_triangular(self.factor, cross.T, lower=True)).sum(0)
         variance = self.scale * np.maximum(2 - explained, 1e-12)
         return Forecast(cross @ self.weights, np.sqrt(variance), float(self.targets.min()))

@@ -22,7 +22,7 @@ def make_sampler(
     """A sampler for one trial.
 
     Args:
-        name: `surrogate` and `swap` are ours; `tpe` (multivariate, Falkner et al. 2018), `gp`
+        name: `swap` and `surrogate` are ours; `tpe` (multivariate, Falkner et al. 2018), `gp`
             (expected hypervolume improvement), `nsga2` (Deb et al. 2002) and `random` Optuna's.
         sizes: wanted numbers of kept blocks.
         num_blocks: of the model.

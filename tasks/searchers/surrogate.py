@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.masks.mask import Mask
 from tasks.searchers.mask_sampler import MaskSampler, Measured, swaps
+from tasks.searchers.process import MaskProcess
 
 STARTUP = 6  # masks of a size before the process is asked; random ones where scores gave fewer
 LISTED = 4096  # masks of a size that are all weighed against each other
@@ -28,16 +29,19 @@ class SurrogateSampler(MaskSampler):
         if len(measured) + len(pending) < STARTUP or len(measured) < 2:
             return self.random_mask(size, {*measured, *pending})
         best = sorted(measured, key=lambda mask: (measured[mask], mask))[:FITTED]
-        process = self.process_of(best, [measured[mask] for mask in best])
+        process = self._process(best, [measured[mask] for mask in best])
         if pending:
             believed = process.expected_errors(pending)
             errors = [*(measured[mask] for mask in best), *map(float, believed)]
-            process = self.process_of([*best, *pending], errors)
+            process = self._process([*best, *pending], errors)
         taken = {*measured, *pending}
         free = [mask for mask in self._candidates(best, size) if mask not in taken]
         if not free:
             return self.random_mask(size, taken)
         return free[int(process.forecast(free).expected_improvement().argmax())]
+
+    def _process(self, masks: Sequence[Mask], errors: Sequence[float]) -> MaskProcess:
+        return MaskProcess(masks, errors, self.num_blocks, self.num_kinds)
 
     def _candidates(self, best: Sequence[Mask], size: int) -> list[Mask]:
         if comb(self.num_blocks, size) <= LISTED:

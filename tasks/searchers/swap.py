@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tasks.masks.mask import Mask
 from tasks.searchers.mask_sampler import MaskSampler, Measured, swaps
+from tasks.searchers.process import MaskProcess
 
 
 class SwapSampler(MaskSampler):
@@ -11,7 +12,8 @@ class SwapSampler(MaskSampler):
 
     A better mask is the best one from the next trial on, so the search moves to it. When every
     swap of the best was measured it is a local optimum, and the search goes on from the next best
-    mask that has a swap left. Swaps are ordered by what a Gaussian process expects of them.
+    mask that has a swap left. Swaps are ordered by what a Gaussian process expects of them; it
+    compares masks by their jumps too (README, "The search", says what that is worth).
     """
 
     def propose(self, measured: Measured, pending: Sequence[Mask], size: int) -> Mask:
@@ -20,7 +22,13 @@ class SwapSampler(MaskSampler):
         for best in sorted(measured, key=lambda mask: (measured[mask], mask)):
             free = [mask for mask in swaps(best, self.num_blocks) if mask not in taken]
             if free and len(measured) > 1:
-                process = self.process_of(list(measured), list(measured.values()))
+                process = MaskProcess(
+                    list(measured),
+                    list(measured.values()),
+                    self.num_blocks,
+                    self.num_kinds,
+                    jumps=True,
+                )
                 return free[int(process.forecast(free).mean.argmin())]
             if free:
                 return free[int(self.generator.integers(len(free)))]

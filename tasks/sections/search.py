@@ -9,7 +9,7 @@ from tasks.sections.base import Count, NonNegative, Section, Steps
 from tasks.sections.scoring import ScoreName
 
 Granularity = Literal["block", "sublayer"]  # what is scored, searched and dropped as one
-SamplerName = Literal["surrogate", "swap", "tpe", "gp", "nsga2", "random"]
+SamplerName = Literal["swap", "surrogate", "tpe", "gp", "nsga2", "random"]
 
 
 class Search(Section):
@@ -21,7 +21,7 @@ class Search(Section):
     )
     trials: Count = 200
     exhaustive_limit: Steps = 500  # all masks are tried when they are at most this many
-    sampler: SamplerName = "surrogate"
+    sampler: SamplerName = "swap"
     batch: Annotated[int, Field(ge=1, le=256)] = 4  # trials sampled from the same history
     valid_windows: Count = 512
     racing: bool = True  # clearly worse masks are stopped before they have seen all windows

@@ -39,7 +39,7 @@ SIZES = (3, 4)
 SEEDS = (0, 1, 2)
 SHARE = 0.15  # of the evaluations of an exhaustive search
 NEAR = 0.01  # of the optimum
-NEVER_REPEAT = ("surrogate", "swap")
+NEVER_REPEAT = ("swap", "surrogate")
 SAMPLERS = (*NEVER_REPEAT, "gp", "tpe", "nsga2", "random")
 
 

@@ -95,7 +95,7 @@ def test_missing_and_undecodable_files_are_refused(path: Path) -> None:
         (at("windows", "context", value=True), "windows.context: .*valid integer; got True"),
         (at("search", "shares", value=[0.25, 1.5]), "shares.1: .*less than 1; got 1.5"),
         (at("search", "shares", value=[]), "search.shares: .*at least 1 item"),
-        (at("search", "sampler", value="best"), "search.sampler: .*'surrogate', 'swap', 'tpe'"),
+        (at("search", "sampler", value="best"), "search.sampler: .*'swap', 'surrogate', 'tpe'"),
         (at("search", "rungs", value=[60, 60]), r"search.rungs must rise, .*; got \[60, 60\]"),
         (at("search", "rungs", value=[]), "search.rungs: .*at least 1 item"),
         (at("search", "heal_scores", value=["gates"]), "heal_scores.0: .*'few_layer', 'block_inf"),

@@ -1,6 +1,8 @@
 """Samplers against all masks of 3 of 12 blocks, with 15 % of the evaluations."""
 
-from itertools import combinations
+from collections.abc import Callable
+from itertools import combinations, pairwise
+from math import exp, sqrt
 
 import numpy as np
 import optuna
@@ -29,9 +31,10 @@ def regret(sampler: str, seed: int, trials: int = BUDGET) -> float:
     return found["valid_mse"].min() / min(table.values()) - 1
 
 
+@pytest.mark.parametrize("sampler", ["swap", "surrogate"])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_surrogate_finds_the_optimum(seed):
-    assert regret("surrogate", seed) <= 0.01
+def test_our_samplers_find_the_optimum(sampler, seed):
+    assert regret(sampler, seed) <= 0.01
 
 
 def test_guided_samplers_beat_random_ones():
@@ -102,13 +105,43 @@ def test_a_stack_too_deep_to_list_is_searched_from_the_best():
     assert mask not in measured
 
 
-def test_similarity_is_one_for_equal_masks_and_falls_with_distance():
+@pytest.mark.parametrize("jumps", [False, True])
+def test_similarity_is_one_for_equal_masks_and_falls_with_distance(jumps):
     masks = [(0, 5), (0, 6), (0, 11), (10, 11)]
-    row = similarity(masks[:1], masks, 12)[0]
+    row = similarity(masks[:1], masks, 12, jumps=jumps)[0]
     assert row[0] == pytest.approx(1)
     assert list(row) == sorted(row, reverse=True)
-    table = similarity(masks, masks, 12)
+    table = similarity(masks, masks, 12, jumps=jumps)
     assert np.linalg.eigvalsh(table).min() > -1e-9
+
+
+def bump(a: int, b: int, num_kinds: int) -> float:
+    """How much two positions of 12 blocks overlap."""
+    return exp(-((a - b) ** 2) / (2 * 2.0**2)) * (1 if (a - b) % num_kinds == 0 else 0.5)
+
+
+def cosine(overlap: Callable[[Mask, Mask], float], first: Mask, second: Mask) -> float:
+    return overlap(first, second) / sqrt(overlap(first, first) * overlap(second, second))
+
+
+@pytest.mark.parametrize("num_kinds", [1, 2])
+def test_similarity_is_the_overlap_of_positions_and_with_jumps_times_that_of_jumps(num_kinds):
+    def kept(first: Mask, second: Mask) -> float:
+        return sum(bump(a, b, num_kinds) for a in first for b in second)
+
+    def jumped(first: Mask, second: Mask) -> float:
+        left, right = (list(pairwise([-1, *mask, 12])) for mask in (first, second))
+        return sum(bump(a, c, num_kinds) * bump(b, d, num_kinds) for a, b in left for c, d in right)
+
+    masks = [(0, 5, 9), (3, 4), (11,)]
+    positions, jumps = (
+        np.array([[cosine(overlap, a, b) for b in masks] for a in masks])
+        for overlap in (kept, jumped)
+    )
+    found = similarity(masks, masks, 12, num_kinds)
+    np.testing.assert_allclose(found, positions, rtol=1e-6)
+    found = similarity(masks, masks, 12, num_kinds, jumps=True)
+    np.testing.assert_allclose(found, positions * jumps, rtol=1e-6)
 
 
 def test_the_process_goes_through_what_was_measured_and_is_sure_there():
