@@ -12,8 +12,8 @@ class SwapSampler(MaskSampler):
 
     A better mask is the best one from the next trial on, so the search moves to it. When every
     swap of the best was measured it is a local optimum, and the search goes on from the next best
-    mask that has a swap left. Swaps are ordered by what a Gaussian process expects of them; it
-    compares masks by their jumps too (README, "The search", says what that is worth).
+    mask that has a swap left. Swaps are ordered by what a Gaussian process expects of them, in
+    which masks are alike when they jump alike, too.
     """
 
     def propose(self, measured: Measured, pending: Sequence[Mask], size: int) -> Mask:

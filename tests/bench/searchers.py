@@ -85,13 +85,18 @@ def replay(
 
 
 def compare(
-    root: Path, models: Sequence[str], samplers: Sequence[str], batch: int | None = None
+    root: Path,
+    models: Sequence[str],
+    samplers: Sequence[str],
+    *,
+    datasets: Sequence[str] = DATASETS,
+    batch: int | None = None,
 ) -> pd.DataFrame:
     """One row per model, dataset, size, sampler and seed: regret, evaluations to come near."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     params = load_params(root / "params.yaml")
     rows = []
-    for model, dataset in ((m, d) for m in models for d in DATASETS):
+    for model, dataset in ((m, d) for m in models for d in datasets):
         evaluator = measured(root, dataset, model, params)
         scores = Scores.read(root / "scores" / dataset / f"{model}.json").scores
         for size in SIZES:
@@ -139,11 +144,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("--models", nargs="+", default=[MODEL])
+    parser.add_argument("--datasets", nargs="+", default=DATASETS)
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
     parser.add_argument("--batch", type=int)
     args = parser.parse_args()
     with torch_threads(1):
-        found = compare(args.root, args.models, args.samplers, args.batch)
+        found = compare(
+            args.root, args.models, args.samplers, datasets=args.datasets, batch=args.batch
+        )
     print(found.to_string(index=False))
     found["within"] = found["regret"] <= NEAR
     for model in args.models:
