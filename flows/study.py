@@ -8,7 +8,7 @@ that cells, or a cell's datasets, may be run on several machines and joined by g
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -62,20 +62,9 @@ class Cell:
         return [self] if self.dataset else [replace(self, dataset=name) for name in datasets]
 
 
-def cells_of(study: Study) -> Iterator[Cell]:
-    """All cells: every combination, or the first values with each other one in its place.
-
-    Cells of other seeds and horizons tell whether the choice of blocks is a finding or a draw.
-    """
-    every = [Cell(*values) for values in product(study.seeds, study.horizons, study.shares)]
-    if study.vary == "together":
-        yield from every
-        return
-    base = every[0]
-    yield base
-    yield from (replace(base, seed=seed) for seed in study.seeds[1:])
-    yield from (replace(base, horizon=horizon) for horizon in study.horizons[1:])
-    yield from (replace(base, share=share) for share in study.shares[1:])
+def cells_of(study: Study) -> list[Cell]:
+    """A cell for every combination of seed, horizon and share."""
+    return [Cell(*values) for values in product(study.seeds, study.horizons, study.shares)]
 
 
 def cell_content(project: Path, study: Study, cell: Cell, *others: Cell) -> dict[str, Any]:

@@ -48,9 +48,6 @@ class Study(Section):
     horizons: list[Length] = Field(default=[96], min_length=1)
     # sizes to prune to, as shares of all blocks; each is searched, healed and judged by itself
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.25], min_length=1)
-    # together: every combination; one_by_one: the first of each list, and from there each other
-    # value alone
-    vary: Literal["together", "one_by_one"] = "together"
 
     @model_validator(mode="after")
     def _cells_differ(self) -> Self:
