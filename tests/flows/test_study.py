@@ -220,7 +220,7 @@ def test_a_model_that_cannot_be_trained_costs_no_other_its_rows(project: Workspa
 
 def test_a_new_delivery_makes_what_was_run_before_it_another(project: Workspace) -> None:
     params = load_params(project.root / "params.yaml")
-    cell = next(cells_of(params.studies["two"]))
+    cell = cells_of(params.studies["two"])[0]
 
     def now() -> str:
         return settings_of(project.root, cell_content(project.root, params.studies["two"], cell))
@@ -249,7 +249,7 @@ studies:
 """
     project.write("params.yaml", project.read("params.yaml").replace("\nstudies:\n", study))
     mixed = load_params(project.root / "params.yaml").studies["mixed"]
-    piece = next(cells_of(mixed))
+    piece = cells_of(mixed)[0]
     runs = {
         dataset: cell_content(project.root, mixed, replace(piece, dataset=dataset))["run"]
         for dataset in ("demo", "apart")
