@@ -8,7 +8,6 @@ positions are blurred over their neighbours. Where kinds take turns (attention, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from jaxtyping import Float64
@@ -27,15 +26,8 @@ Vectors = Float64[np.ndarray, "masks dims"]
 Places = Float64[np.ndarray, "blocks+2 dims"]
 
 
-def similarity(
-    first: Sequence[Mask],
-    second: Sequence[Mask],
-    num_blocks: int,
-    num_kinds: int = 1,
-    *,
-    jumps: bool = False,
-) -> Float64[np.ndarray, "first second"]:
-    """How alike masks are, 1 for equal ones; none may be empty.
+class MaskKernel:
+    """How alike masks are, 1 for equal ones.
 
     Every kept block is a Gaussian bump at its position; a mask is the sum of its bumps, and the
     result is the cosine between two such sums (a normalised kernel between sets). With `jumps` it
@@ -43,10 +35,27 @@ def similarity(
     output: bumps at pairs of positions. Of `num_kinds` kinds of blocks that take turns, the bumps
     of different ones overlap less.
     """
-    places = _places(num_blocks, num_kinds)
-    alike: Float64[np.ndarray, "first second"] = _kept(first, places) @ _kept(second, places).T
-    if jumps:
-        alike *= _jumps(first, places) @ _jumps(second, places).T
+
+    def __init__(self, num_blocks: int, num_kinds: int = 1, *, jumps: bool = False) -> None:
+        self.places, self.jumps = _places(num_blocks, num_kinds), jumps
+
+    def vectors(self, masks: Sequence[Mask]) -> list[Vectors]:
+        """Unit vectors of the masks, of which none may be empty: by positions, and by jumps."""
+        kept = _unit([self.places[1:-1][list(mask)].sum(0) for mask in masks])
+        return [kept, _unit([self._jumps(mask) for mask in masks])] if self.jumps else [kept]
+
+    def _jumps(self, mask: Mask) -> Float64[np.ndarray, " dims"]:
+        stops = self.places[[0, *(block + 1 for block in mask), -1]]
+        pairs: Float64[np.ndarray, " dims"] = (stops[:-1].T @ stops[1:]).ravel()
+        return pairs
+
+
+def similarity(
+    first: Sequence[Vectors], second: Sequence[Vectors]
+) -> Float64[np.ndarray, "first second"]:
+    """The product of the cosines between the vectors of one kernel, for every two masks."""
+    products = [one @ other.T for one, other in zip(first, second, strict=True)]
+    alike: Float64[np.ndarray, "first second"] = np.prod(products, axis=0)
     return alike
 
 
@@ -60,15 +69,6 @@ def _places(num_blocks: int, num_kinds: int) -> Places:
     told = sizes > ROUNDING * sizes.max()  # blurred, a deep stack has few dimensions
     places: Places = axes[:, told] * np.sqrt(sizes[told])
     return places
-
-
-def _kept(masks: Sequence[Mask], places: Places) -> Vectors:
-    return _unit([places[1:-1][list(mask)].sum(0) for mask in masks])
-
-
-def _jumps(masks: Sequence[Mask], places: Places) -> Vectors:
-    stops = [places[[0, *(block + 1 for block in mask), -1]] for mask in masks]
-    return _unit([(stop[:-1].T @ stop[1:]).ravel() for stop in stops])
 
 
 def _unit(rows: Sequence[Float64[np.ndarray, " dims"]]) -> Vectors:
@@ -107,21 +107,19 @@ class MaskProcess:
     ) -> None:
         """`errors` are positive; at least two masks."""
         logs = np.log(np.asarray(errors, dtype=np.float64))
-        self.masks = list(masks)
-        self.similarity = partial(
-            similarity, num_blocks=num_blocks, num_kinds=num_kinds, jumps=jumps
-        )
+        self.kernel = MaskKernel(num_blocks, num_kinds, jumps=jumps)
+        self.vectors = self.kernel.vectors(masks)
         self.middle, self.spread = float(logs.mean()), float(logs.std()) or 1.0
         self.targets: Values = (logs - self.middle) / self.spread
-        kernel = 1 + self.similarity(self.masks, self.masks)
-        self.factor = cholesky(kernel + NOISE * np.eye(len(self.masks)), lower=True)
+        covariance = 1 + similarity(self.vectors, self.vectors)
+        self.factor = cholesky(covariance + NOISE * np.eye(len(masks)), lower=True)
         self.weights = cho_solve((self.factor, True), self.targets)
         # the variance that makes the measured errors most likely
-        self.scale = max(float(self.targets @ self.weights) / len(self.masks), 1e-12)
+        self.scale = max(float(self.targets @ self.weights) / len(masks), 1e-12)
 
     def forecast(self, masks: Sequence[Mask]) -> Forecast:
         """Mean and standard deviation of other masks."""
-        cross = 1 + self.similarity(masks, self.masks)
+        cross = 1 + similarity(self.kernel.vectors(masks), self.vectors)
         explained = np.square(solve_triangular(self.factor, cross.T, lower=True)).sum(0)
         variance = self.scale * np.maximum(2 - explained, 1e-12)
         return Forecast(cross @ self.weights, np.sqrt(variance), float(self.targets.min()))

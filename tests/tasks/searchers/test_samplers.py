@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 
 from tasks.masks.mask import Mask
 from tasks.searchers.mask_sampler import swaps
-from tasks.searchers.process import MaskProcess, similarity
+from tasks.searchers.process import MaskKernel, MaskProcess, similarity
 from tasks.searchers.samplers import make_sampler
 from tasks.searchers.space import decode, distributions, encode, suggest
 from tasks.searchers.surrogate import SurrogateSampler
@@ -107,11 +107,10 @@ def test_a_stack_too_deep_to_list_is_searched_from_the_best():
 
 @pytest.mark.parametrize("jumps", [False, True])
 def test_similarity_is_one_for_equal_masks_and_falls_with_distance(jumps):
-    masks = [(0, 5), (0, 6), (0, 11), (10, 11)]
-    row = similarity(masks[:1], masks, 12, jumps=jumps)[0]
-    assert row[0] == pytest.approx(1)
-    assert list(row) == sorted(row, reverse=True)
-    table = similarity(masks, masks, 12, jumps=jumps)
+    vectors = MaskKernel(12, jumps=jumps).vectors([(0, 5), (0, 6), (0, 11), (10, 11)])
+    table = similarity(vectors, vectors)
+    assert table[0, 0] == pytest.approx(1)
+    assert list(table[0]) == sorted(table[0], reverse=True)
     assert np.linalg.eigvalsh(table).min() > -1e-9
 
 
@@ -138,10 +137,9 @@ def test_similarity_is_the_overlap_of_positions_and_with_jumps_times_that_of_jum
         np.array([[cosine(overlap, a, b) for b in masks] for a in masks])
         for overlap in (kept, jumped)
     )
-    found = similarity(masks, masks, 12, num_kinds)
-    np.testing.assert_allclose(found, positions, rtol=1e-6)
-    found = similarity(masks, masks, 12, num_kinds, jumps=True)
-    np.testing.assert_allclose(found, positions * jumps, rtol=1e-6)
+    for with_jumps, expected in [(False, positions), (True, positions * jumps)]:
+        vectors = MaskKernel(12, num_kinds, jumps=with_jumps).vectors(masks)
+        np.testing.assert_allclose(similarity(vectors, vectors), expected, rtol=1e-6)
 
 
 def test_the_process_goes_through_what_was_measured_and_is_sure_there():

@@ -1,15 +1,17 @@
 """The search over sublayers: any sampler proposes masks of them, and the best is found."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from optuna.storages import InMemoryStorage
 
 from tasks.masks.cost import share_costs
+from tasks.masks.mask import Mask
 from tasks.models.sublayers import split_blocks
 from tasks.searchers.evaluator import MaskEvaluator
-from tasks.searchers.process import similarity
+from tasks.searchers.process import MaskKernel, similarity
 from tasks.searchers.queue import StudyQueue
 from tasks.searchers.study import Gauge, Plan, run_study
 from tasks.sections.search import Search
@@ -63,8 +65,10 @@ def test_every_sampler_proposes_masks_of_sublayers(evaluator, sampler):
 
 
 def test_neighbours_of_the_same_kind_are_more_alike():
+    def table(masks: Sequence[Mask], num_units: int, num_kinds: int) -> np.ndarray:
+        vectors = MaskKernel(num_units, num_kinds).vectors(masks)
+        return similarity(vectors, vectors)
+
     masks = [(4,), (5,), (6,), (7,)]
-    of_blocks = similarity(masks[:1], masks, 12)[0]
-    of_sublayers = similarity(masks[:1], masks, 12, num_kinds=2)[0]
-    np.testing.assert_allclose(of_sublayers, of_blocks * [1, 0.5, 1, 0.5])
-    assert (np.linalg.eigvalsh(similarity(EVERY, EVERY, UNITS, num_kinds=2)) > -1e-9).all()
+    np.testing.assert_allclose(table(masks, 12, 2)[0], table(masks, 12, 1)[0] * [1, 0.5, 1, 0.5])
+    assert (np.linalg.eigvalsh(table(EVERY, UNITS, 2)) > -1e-9).all()
