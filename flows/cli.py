@@ -124,10 +124,11 @@ def study(
 ) -> None:
     """Run a preset for many seeds, horizons and sizes; tabulate how often pruning holds.
 
-    Writes data/studies/NAME: what each cell found, tasks.csv, table.csv, table.md and, where
-    there are several seeds or horizons, stability.csv; and data/studies/NAME.png. A stopped study
-    goes on where it was. Cells may be run on several machines: the files in cells/ of one are put
-    beside those of the other. Only what the tables need runs: no latency, models, report.
+    Writes data/studies/NAME: what each cell found, table.md with the tables that it shows
+    (tasks.csv, outcomes.csv, rivals.csv and, where there are several seeds or horizons,
+    stability.csv), and data/studies/NAME.png. A stopped study goes on where it was. Cells may be
+    run on several machines: the files in cells/ of one are put beside those of the other. Only
+    what the tables need runs: no latency, models, report.
 
     Examples:
       fewlayers study

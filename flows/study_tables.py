@@ -15,8 +15,10 @@ from tasks.figures.style import write_png
 from tasks.metrics.study import (
     caps_of,
     common_tasks,
+    leads_by_rival,
     markdown_of,
-    share_table,
+    outcome_table,
+    rival_table,
     task_row,
     task_table,
 )
@@ -27,6 +29,14 @@ OTHERS: Final = (
     "(`--only NAME` makes one anew): {}.\n"
 )
 MISSING: Final = "Not there, as a stage before it failed: {}.\n"
+OUTCOMES: Final = (
+    "Tasks in which the pruned model is as good as the full one, by its test error as it is "
+    "(margin 2 %, and 0), and by verdict:\n\n"
+)
+LEADS: Final = (
+    "Tasks in which it is ahead of a rival that is another model (random: the mean of the random "
+    "masks; scratch: the same depth; linear: outside the model):\n\n"
+)
 COMMON: Final = "Only the tasks that were run with every share of the blocks:\n\n"
 STABILITY: Final = (
     "Are these the layers? The blocks that models of other training seeds and horizons keep, "
@@ -138,7 +148,7 @@ def _others(name: str, result: PieceResult, now: str) -> list[str]:
 def write_study(
     folder: Path, known: Mapping[str, PieceResult], others: Collection[str]
 ) -> pd.DataFrame:
-    """Writes tasks.csv, table.csv, table.md and, for several cells, stability.csv.
+    """Writes tasks.csv, outcomes.csv, rivals.csv, table.md and, for several cells, stability.csv.
 
     The figure lies beside the folder, which DVC tracks.
 
@@ -152,18 +162,19 @@ def write_study(
     """
     rows = pd.DataFrame([row for piece in known.values() for row in piece.rows])
     caps, units = caps_of(rows), f"{rows['granularity'].iloc[0]}s"
-    shares = share_table(rows, caps)
+    outcomes, rivals = outcome_table(rows, caps), rival_table(rows, caps)
     choices = [choice for piece in known.values() for choice in piece.choices]
     agreement = agreement_table(choices)
     write_csv(folder / "tasks.csv", rows)
-    write_csv(folder / "table.csv", shares)
+    write_csv(folder / "outcomes.csv", outcomes)
+    write_csv(folder / "rivals.csv", rivals)
     parts = [OTHERS.format(", ".join(others))] if others else []
     if absent := [f"{model} of {name}" for name, piece in known.items() for model in piece.missing]:
         parts.append(MISSING.format(", ".join(absent)))
-    parts.append(markdown_of(shares))
+    parts += [OUTCOMES + markdown_of(outcomes), LEADS + markdown_of(leads_by_rival(rivals))]
     common = common_tasks(rows, caps)
     if len(caps) > 1 and 0 < len(common) < len(rows):
-        parts.append(COMMON + markdown_of(share_table(common, caps)))
+        parts.append(COMMON + markdown_of(outcome_table(common, caps)))
     parts += [
         f"At most {cap:.0%} of the {units}, means over the seeds:\n\n"
         + markdown_of(task_table(rows, cap))

@@ -1,10 +1,10 @@
-"""The study's tables: one row per task, and the share of tasks in which pruning keeps its promise.
+"""The study's tables: one row per task, and in how many tasks pruning keeps its promise.
 
 A task is one dataset, model, horizon and seed. "At most 30 %" takes, of the sizes searched that
 keep at most that share of the blocks, the one with the lowest validation error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,13 @@ from tasks.artifacts.evaluation import Evaluation
 CAPS = (0.3, 0.5)  # of the blocks
 MARGIN = 0.02  # of the full model's error
 TASK = ["dataset", "model", "horizon", "seed"]
-RIVALS = ("random", "first", "even", "scratch")
+PLACE = ["cap", "horizon", "model"]
+RIVALS = ("random", "first", "even", "scratch", "scratch_replay", "linear")
+COLUMNS = (
+    "zero_shot", "as_trained", "full", "pruned", "difference", "by_seed", "verdicts", "random",
+    "scratch", "scratch_replay", "linear", "promised",
+)  # fmt: skip
+VERDICTS = ("superior", "non-inferior", "inconclusive", "inferior")
 
 
 def task_row(evaluation: Evaluation, place: Mapping[str, object]) -> dict[str, object]:
@@ -84,77 +90,107 @@ def common_tasks(rows: pd.DataFrame, caps: tuple[float, ...]) -> pd.DataFrame:
     return rows[[tuple(task) in kept for task in rows[TASK].to_numpy()]]
 
 
-def share_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFrame:
-    """Per model, cap and horizon the tasks and, of them, the shares in which it holds.
+def outcome_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFrame:
+    """Per cap, horizon and model, and over all models, the tasks and in how many of them it holds.
 
-    `within_margin` and `no_worse` compare test errors as they are (margin 2 % and 0);
-    `proven` counts the verdicts superior and non-inferior, before any correction for their number.
-    `beats_X` is the share in which the pruned model's test error is below the control's, of the
-    tasks in which the control is another model. Random masks of which the chosen one is no better
-    than any pass the rule of `selection_adds` in about a quarter of tasks (`does_selection_add`).
+    `within_margin` and `no_worse` compare test errors as they are (margin 2 % and 0) with the full
+    model's, `as_trained_` with that of the full model before its extra tuning. Verdicts are those
+    of one dataset, before any correction for their number. Random masks of which the chosen one is
+    no better than any pass the rule of `selection_adds` in about a quarter of tasks
+    (`does_selection_add`).
     """
     table = []
-    for cap in caps:
-        found = best_within(rows, cap).groupby(["model", "horizon"], sort=False)
-        for (model, horizon), group in found:
-            shares = {f"beats_{name}": _share_below(group, name) for name in RIVALS}
-            table.append(
-                {
-                    "model": model,
-                    "cap": cap,
-                    "horizon": horizon,
-                    "seeds": group["seed"].nunique(),
-                    "tasks": len(group),
-                    "kept": (group["kept"] / group["blocks"]).mean(),
-                    "difference": group["difference"].mean(),
-                    "median": group["difference"].median(),
-                    "within_margin": (group["difference"] <= MARGIN).mean(),
-                    "no_worse": (group["difference"] <= 0).mean(),
-                    "proven": group["verdict"].isin(["superior", "non-inferior"]).mean(),
-                    **shares,
-                    "selection_adds": group["selection_adds"].mean(),
-                }
-            )
+    for place, group in _groups(rows, caps):
+        as_trained = group["pruned"] / group["full_untuned"] - 1
+        table.append(
+            place
+            | {
+                "seeds": group["seed"].nunique(),
+                "tasks": len(group),
+                "kept": (group["kept"] / group["blocks"]).mean(),
+                "difference": group["difference"].mean(),
+                "median": group["difference"].median(),
+                "within_margin": (group["difference"] <= MARGIN).sum(),
+                "no_worse": (group["difference"] <= 0).sum(),
+                "as_trained_within_margin": (as_trained <= MARGIN).sum(),
+                "as_trained_no_worse": (as_trained <= 0).sum(),
+                **{name.replace("-", "_"): (group["verdict"] == name).sum() for name in VERDICTS},
+                "selection_adds": group["selection_adds"].sum(),
+            }
+        )
     return pd.DataFrame(table)
 
 
-def _share_below(group: pd.DataFrame, rival: str) -> float:
-    different = group[group["pruned"] != group[rival]]
-    return float((different["pruned"] < different[rival]).mean())
+def rival_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFrame:
+    """Per cap, horizon, model and rival: in how many of how many contests the pruned model leads.
+
+    A contest is a task in which the rival was made and is another model; who leads has the lower
+    test error. `random` is the mean error of the random masks.
+    """
+    table = []
+    for place, group in _groups(rows, caps):
+        for rival in RIVALS:
+            errors = group.get(rival, pd.Series(np.nan, group.index))
+            contests = errors.notna() & (errors != group["pruned"])
+            leads = int((contests & (group["pruned"] < errors)).sum())
+            table.append(place | {"rival": rival, "leads": leads, "contests": int(contests.sum())})
+    return pd.DataFrame(table)
+
+
+def leads_by_rival(rivals: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `rival_table` side by side: a column per rival, "LEADS of CONTESTS"."""
+    told = rivals["leads"].astype(str) + " of " + rivals["contests"].astype(str)
+    told = told.where(rivals["contests"] > 0, "-")
+    order = rivals.drop_duplicates(PLACE)[PLACE]
+    wide = rivals.assign(told=told).pivot(index=PLACE, columns="rival", values="told")
+    return order.merge(wide[list(RIVALS)].reset_index(), on=PLACE)
+
+
+def _groups(
+    rows: pd.DataFrame, caps: tuple[float, ...]
+) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
+    """The tasks of each model, and of all where there are several; by cap and horizon."""
+    for cap in caps:
+        for horizon, tasks in best_within(rows, cap).groupby("horizon"):
+            models = list(tasks.groupby("model", sort=False))
+            for model, group in [*models, *([("all", tasks)] if len(models) > 1 else [])]:
+                yield dict(zip(PLACE, (cap, horizon, model), strict=True)), group
 
 
 def task_table(rows: pd.DataFrame, cap: float) -> pd.DataFrame:
     """Means over the seeds, one row per model, horizon and dataset, at most `cap` of the blocks.
 
-    `difference` is that of the means, on the test range, and `promised` the same on the validation
-    range, by which everything was chosen. Of several seeds, counted in `seeds`, `least` and `most`
-    are the lowest and the highest difference.
+    `difference` is that of the means, on the test range, `by_seed` those of the seeds one by one,
+    and `promised` the same as `difference` on the validation range, by which everything was
+    chosen.
     """
     chosen = best_within(rows, cap)
-    errors = ["zero_shot", "full", "pruned", "random", "scratch", "linear"]
-    if "scratch_replay" in chosen:
-        errors.insert(-1, "scratch_replay")
-    tasks = chosen.groupby(["model", "horizon", "dataset"], sort=False)
-    means = tasks[[*errors, "valid_full", "valid_pruned"]].mean()
-    found = means[errors].copy()
-    place = errors.index("pruned") + 1
-    found.insert(place, "difference", means["pruned"] / means["full"] - 1)
+    tasks = chosen.groupby(["model", "horizon", "dataset"])
+    found = tasks.mean(numeric_only=True).rename(columns={"full_untuned": "as_trained"})
+    found["difference"] = found["pruned"] / found["full"] - 1
     if chosen["seed"].nunique() > 1:
-        seeds = tasks["seed"].nunique()
-        found.insert(0, "seeds", seeds)
-        found.insert(place + 2, "least", tasks["difference"].min().where(seeds > 1))
-        found.insert(place + 3, "most", tasks["difference"].max().where(seeds > 1))
-    found["promised"] = means["valid_pruned"] / means["valid_full"] - 1
-    return found.reset_index()
+        found["by_seed"] = tasks["difference"].agg(_by_seed)
+    found["verdicts"] = tasks["verdict"].agg(_verdicts)
+    found["promised"] = found["valid_pruned"] / found["valid_full"] - 1
+    return found[[name for name in COLUMNS if name in found]].reset_index()
+
+
+def _by_seed(differences: "pd.Series[float]") -> str:
+    return ", ".join(f"{100 * one:+.1f}" for one in differences) + " %"
+
+
+def _verdicts(verdicts: "pd.Series[str]") -> str:
+    """Each with its number where there are several seeds, the best first."""
+    if len(verdicts) == 1:
+        return str(verdicts.iloc[0])
+    counts = verdicts.value_counts()
+    return ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
 
 
 def markdown_of(table: pd.DataFrame) -> str:
     """The table in Markdown; errors with three decimals, shares and differences in percent."""
-    signed = {"difference", "median", "least", "most", "promised"}
-    percent = {"cap", "kept", *signed} | {
-        name for name in table.columns if name.startswith("beats_")
-    }
-    percent |= {"within_margin", "no_worse", "proven", "selection_adds"}
+    signed = {"difference", "median", "promised"}
+    percent = {"cap", "kept", *signed}
     lines = ["| " + " | ".join(name.replace("_", " ") for name in table.columns) + " |"]
     lines.append("|" + "---|" * len(table.columns))
     for row in table.itertuples(index=False):

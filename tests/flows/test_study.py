@@ -112,7 +112,7 @@ def test_every_cell_has_its_parameters_its_rows_and_a_comparison(project: Worksp
     assert params.search.margin == 0.5
     folder = project.root / FOLDER / "two"
     assert {path.name for path in folder.iterdir()} == {
-        "cells", "tasks.csv", "table.csv", "table.md", "stability.csv",
+        "cells", "tasks.csv", "outcomes.csv", "rivals.csv", "table.md", "stability.csv",
     }  # fmt: skip
     assert folder.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv(folder / "tasks.csv")) == 4

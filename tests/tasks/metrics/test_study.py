@@ -7,8 +7,10 @@ from tasks.metrics.study import (
     best_within,
     caps_of,
     common_tasks,
+    leads_by_rival,
     markdown_of,
-    share_table,
+    outcome_table,
+    rival_table,
     task_table,
 )
 
@@ -17,8 +19,9 @@ def row(dataset: str, share: float, kept: int, **changes: object) -> dict[str, o
     plain: dict[str, object] = {
         "dataset": dataset, "model": "m", "horizon": 96, "seed": 0, "share": share, "blocks": 12,
         "kept": kept, "valid_full": 1.25, "valid_pruned": 1.0, "zero_shot": None, "full": 1.0,
-        "pruned": 1.0, "difference": 0.0, "verdict": "inconclusive", "random": 1.1, "first": 1.1,
-        "even": 1.1, "scratch": 1.1, "linear": 2.0, "selection_adds": False,
+        "full_untuned": 1.25, "pruned": 1.0, "difference": 0.0, "verdict": "inconclusive",
+        "random": 1.1, "first": 1.1, "even": 1.1, "scratch": 1.1, "linear": 2.0,
+        "selection_adds": False,
     }  # fmt: skip
     return plain | changes
 
@@ -59,12 +62,23 @@ def test_sizes_above_all_caps_are_shown_under_the_largest() -> None:
     assert caps_of(pd.concat([ROWS, large])) == (0.3, 0.5, 0.75)
 
 
-def test_shares_count_tasks() -> None:
-    small, half = share_table(ROWS).to_dict("records")
-    assert (small["tasks"], small["within_margin"], small["no_worse"]) == (2, 0.5, 0.0)
-    assert (half["within_margin"], half["no_worse"], half["proven"]) == (0.5, 0.5, 0.5)
-    assert (half["beats_random"], half["beats_scratch"], half["selection_adds"]) == (0.5, 0.5, 0)
+def test_outcomes_count_tasks() -> None:
+    small, half = outcome_table(ROWS).to_dict("records")
+    assert (small["tasks"], small["within_margin"], small["no_worse"]) == (2, 1, 0)
+    assert (small["as_trained_within_margin"], small["as_trained_no_worse"]) == (2, 2)
+    assert (half["within_margin"], half["no_worse"], half["selection_adds"]) == (1, 1, 0)
+    assert [half[name] for name in ("superior", "non_inferior", "inconclusive", "inferior")] == [
+        1, 0, 1, 0,
+    ]  # fmt: skip
     assert half["difference"] == half["median"] == pytest.approx(0.05)
+
+
+def test_of_several_models_all_are_counted_together_as_well() -> None:
+    rows = pd.concat([ROWS, ROWS.assign(model="n", difference=-0.1)])
+    table = outcome_table(rows, (0.3,))
+    assert list(table["model"]) == ["m", "n", "all"]
+    assert list(table["within_margin"]) == [1, 2, 3]
+    assert list(table["tasks"]) == [2, 2, 4]
 
 
 def test_task_table_has_means_over_seeds() -> None:
@@ -72,40 +86,43 @@ def test_task_table_has_means_over_seeds() -> None:
     table = task_table(pd.concat([ROWS, again]), 0.3)
     assert list(table["pruned"]) == pytest.approx([1.02, 1.21])
     assert list(table["difference"]) == pytest.approx([0.02, 0.21])
-    assert list(table["least"]) == [0.01, 0.2]
-    assert list(table["most"]) == pytest.approx([0.03, 0.22])
+    assert list(table["by_seed"]) == ["+1.0, +3.0 %", "+20.0, +22.0 %"]
+    assert list(table["verdicts"]) == ["2 inconclusive"] * 2
     assert list(table["promised"]) == pytest.approx([-0.04, 0.04])
-    assert "| +2.0 % | +1.0 % | +3.0 % |" in markdown_of(table)
+    assert "| +2.0 % | +1.0, +3.0 % | 2 inconclusive |" in markdown_of(table)
 
 
-def test_what_one_seed_alone_has_shows_no_spread() -> None:
-    more = ROWS[ROWS["dataset"] == "a"].assign(seed=1)
+def test_verdicts_of_several_seeds_are_counted_the_best_first() -> None:
+    more = ROWS[ROWS["dataset"] == "a"].assign(seed=1, verdict="superior")
     table = task_table(pd.concat([ROWS, more]), 0.3)
-    assert list(table["seeds"]) == [2, 1]
-    assert table["least"].notna().tolist() == [True, False]
+    assert list(table["by_seed"]) == ["+1.0, +1.0 %", "+20.0 %"]
+    assert list(table["verdicts"]) == ["1 superior, 1 inconclusive", "inconclusive"]
 
 
 def test_horizons_are_counted_apart_and_tasks_of_every_size_can_be_compared() -> None:
     far = row("a", 0.25, 3, horizon=336, difference=0.5)
     rows = pd.concat([ROWS, pd.DataFrame([far, row("c", 0.25, 3)])])
-    table = share_table(rows)
+    table = outcome_table(rows)
     assert list(zip(table["cap"], table["horizon"], table["tasks"], strict=True)) == [
         (0.3, 96, 3), (0.3, 336, 1), (0.5, 96, 2),
     ]  # fmt: skip
     pd.testing.assert_frame_equal(common_tasks(rows, (0.3, 0.5)), ROWS)
 
 
-def test_a_control_that_is_the_same_model_is_no_contest() -> None:
+def test_a_rival_that_is_the_same_model_or_was_not_made_is_no_contest() -> None:
     rows = ROWS.assign(first=[1.01, 0.9, 1.1, 1.3], scratch=ROWS["pruned"])
-    (small,) = share_table(rows, (0.3,)).to_dict("records")
-    assert small["beats_first"] == 0  # of the one task in which the masks differ
-    assert pd.isna(small["beats_scratch"])
+    table = rival_table(rows, (0.3,)).set_index("rival")
+    assert list(table.loc["random", ["leads", "contests"]]) == [1, 2]
+    assert list(table.loc["first", ["leads", "contests"]]) == [0, 1]  # the masks differ in one task
+    assert table.loc[["scratch", "scratch_replay"], "contests"].tolist() == [0, 0]
+    (shown,) = leads_by_rival(table.reset_index()).to_dict("records")
+    assert (shown["model"], shown["linear"], shown["scratch"]) == ("m", "2 of 2", "-")
 
 
-def test_one_seed_has_no_spread() -> None:
-    assert "least" not in task_table(ROWS, 0.3)
+def test_one_seed_is_not_told_twice() -> None:
+    assert "by_seed" not in task_table(ROWS, 0.3)
 
 
 def test_markdown_shows_percent_where_it_is_a_share() -> None:
-    text = markdown_of(share_table(ROWS, (0.3,)))
-    assert "| 30 % | 96 | 1 | 2 | 25 % | +10.5 % | +10.5 % | 50 % | 0 % |" in text
+    text = markdown_of(outcome_table(ROWS, (0.3,)))
+    assert "| 30 % | 96 | m | 1 | 2 | 25 % | +10.5 % | +10.5 % | 1 | 0 |" in text
