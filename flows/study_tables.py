@@ -1,6 +1,6 @@
 """What the cells of a study found: a file for each and its datasets, and the tables of them all."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,13 +136,21 @@ def write_tables(
     if not known:
         return pd.DataFrame()
     others = [name for piece in known.items() for name in _others(*piece, settings_now(piece[0]))]
-    return write_study(folder, known, others)
+    return write_study(folder, known, _by_cell(others, known))
 
 
 def _others(name: str, result: PieceResult, now: str) -> list[str]:
     """The piece's name where all of it was run by other settings, else those of its models."""
     models = [model for model, settings in result.settings.items() if settings != now]
     return [name] if len(models) == len(result.rows) else [f"{one} of {name}" for one in models]
+
+
+def _by_cell(names: Sequence[str], known: Mapping[str, PieceResult]) -> list[str]:
+    """The names, with that of a cell in place of those of all its datasets."""
+    cell = {name: name.removesuffix(f"-{one.rows[0]['dataset']}") for name, one in known.items()}
+    partly = {cell[name] for name in known if name not in names}
+    told = [name if cell.get(name, name) in partly else cell.get(name, name) for name in names]
+    return list(dict.fromkeys(told))
 
 
 def write_study(
@@ -168,7 +176,7 @@ def write_study(
     write_csv(folder / "tasks.csv", rows)
     write_csv(folder / "outcomes.csv", outcomes)
     write_csv(folder / "rivals.csv", rivals)
-    parts = [OTHERS.format(", ".join(others))] if others else []
+    parts = []
     if absent := [f"{model} of {name}" for name, piece in known.items() for model in piece.missing]:
         parts.append(MISSING.format(", ".join(absent)))
     parts += [OUTCOMES + markdown_of(outcomes), LEADS + markdown_of(leads_by_rival(rivals))]
@@ -185,6 +193,7 @@ def write_study(
     else:
         write_csv(folder / "stability.csv", agreement)
         parts.append(STABILITY + markdown_of(answer_table(choices, agreement)))
+    parts += [OTHERS.format(", ".join(others))] if others else []
     write_text(folder / "table.md", "\n".join(parts))
     write_png(folder.with_suffix(".png"), draw_study(rows, caps[0]))
     return rows

@@ -189,7 +189,7 @@ def test_cells_by_other_code_are_named_and_never_lost_to_a_failure(project: Work
         run_study(project.root, "two", reproduce)
     assert (folder / "cells/h8-s0-k25-demo.json").read_bytes() == before
     table = (folder / "table.md").read_text()
-    assert "(`--only NAME` makes one anew): h8-s0-k25-demo, h8-s0-k50-demo.\n" in table
+    assert "(`--only NAME` makes one anew): h8-s0-k25, h8-s0-k50.\n" in table
     (project.root / "tasks/fail-0").unlink()
     run_study(project.root, "two", reproduce)
     assert "makes one anew" not in (folder / "table.md").read_text()
