@@ -20,6 +20,10 @@ COLUMNS = (
     "zero_shot", "as_trained", "full", "pruned", "difference", "by_seed", "verdicts", "random",
     "scratch", "scratch_replay", "linear", "promised",
 )  # fmt: skip
+SIGNED = ("difference", "median", "promised")  # columns in percent
+SHARES = ("cap", "kept")
+P_VALUES = ("p", "p_without_block_0")
+SMALLEST_P_VALUE = 0.001  # that is told
 VERDICTS = ("superior", "non-inferior", "inconclusive", "inferior")
 
 
@@ -189,24 +193,23 @@ def _verdicts(verdicts: "pd.Series[str]") -> str:
 
 def markdown_of(table: pd.DataFrame) -> str:
     """The table in Markdown; errors with three decimals, shares and differences in percent."""
-    signed = {"difference", "median", "promised"}
-    percent = {"cap", "kept", *signed}
     lines = ["| " + " | ".join(name.replace("_", " ") for name in table.columns) + " |"]
     lines.append("|" + "---|" * len(table.columns))
     for row in table.itertuples(index=False):
-        cells = [
-            _cell(value, is_percent=name in percent, is_signed=name in signed)
-            for name, value in zip(table.columns, row, strict=True)
-        ]
+        cells = [_cell(name, value) for name, value in zip(table.columns, row, strict=True)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: object, *, is_percent: bool, is_signed: bool) -> str:
-    if isinstance(value, float):
-        if np.isnan(value):
-            return "-"
-        if is_percent:
-            return f"{100 * value:+.1f} %" if is_signed else f"{100 * value:.0f} %"
-        return f"{value:.3f}"
-    return str(value)
+def _cell(name: str, value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if np.isnan(value):
+        return "-"
+    if name in SIGNED:
+        return f"{100 * value:+.1f} %"
+    if name in SHARES:
+        return f"{100 * value:.0f} %"
+    if name in P_VALUES and value < SMALLEST_P_VALUE:
+        return f"<{SMALLEST_P_VALUE:g}"
+    return f"{value:.3f}"
