@@ -77,7 +77,7 @@ def render_page(
 ) -> str:
     """The page as HTML. `pairs`, `corrected` and `rows` go together, one entry per pair."""
     sections = [
-        _section(index, pair, verdict, row)
+        _section(index, pair, verdict, row, params)
         for index, (pair, verdict, row) in enumerate(zip(pairs, corrected, rows, strict=True))
     ]
     profiles = list({pair.dataset: pair.profile for pair in pairs}.values())
@@ -111,7 +111,9 @@ def render_page(
     )
 
 
-def _section(index: int, pair: Pair, corrected: CorrectedVerdict, row: SummaryRow) -> Section:
+def _section(
+    index: int, pair: Pair, corrected: CorrectedVerdict, row: SummaryRow, params: Params
+) -> Section:
     return Section(
         anchor=f"pair-{index}",
         pair=pair,
@@ -119,7 +121,7 @@ def _section(index: int, pair: Pair, corrected: CorrectedVerdict, row: SummaryRo
         corrected=corrected,
         reason=words.sentence(corrected.reason),
         fit=words.sentence(fit_of_pair(pair).text),
-        notes=words.notes_on(pair, corrected),
+        notes=words.notes_on(pair, corrected, params),
         rank=words.rank_sentence(pair),
         stability=stability.stability_sentences(pair.stability),
         settings=stability.stability_table(pair.stability),

@@ -12,7 +12,8 @@ from tasks.figures.inputs import Pair
 from tasks.figures.numbers import format_count, format_error, format_p_value, format_percent
 from tasks.figures.summary import fit_of_pair
 from tasks.figures.verdicts import CorrectedVerdict
-from tasks.metrics.checks import short_range_of, stationarity_of
+from tasks.metrics.checks import few_training_rows_of, short_range_of, stationarity_of
+from tasks.params import Params
 from tasks.training.convergence import was_improving
 
 STRONG_TAU = 0.5
@@ -46,8 +47,8 @@ def headline(recommendations: Sequence[str]) -> str:
     return sentence("; ".join(f"{advice} in {count} of {total} cases" for advice, count in counts))
 
 
-def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
-    """What limits or qualifies the result of one pair."""
+def notes_on(pair: Pair, corrected: CorrectedVerdict, params: Params) -> list[Note]:
+    """What limits or qualifies the result of one pair; `params` are those of its run."""
     evaluation, notes = pair.evaluation, []
     if not evaluation.selection_adds:
         notes.append(
@@ -81,7 +82,7 @@ def notes_on(pair: Pair, corrected: CorrectedVerdict) -> list[Note]:
         )
     if pair.search.within_margin is False:
         notes.append(Note("warning", sentence(f"Best of the front only: {pair.search.reason}")))
-    notes += _training_notes(pair) + _stack_notes(pair)
+    notes += _training_notes(pair) + _row_notes(pair, params) + _stack_notes(pair)
     if evaluation.family == "llm4ts" and "random" in evaluation.backbone_label.lower():
         notes.append(
             Note(
@@ -160,6 +161,17 @@ def _range_notes(pair: Pair) -> list[Note]:
         f"(datasets.{pair.dataset}.split) would tell more."
     )
     return [Note("warning", f"{sentence(short)} {remedy}")]
+
+
+def _row_notes(pair: Pair, params: Params) -> list[Note]:
+    """That there are too few rows to train on."""
+    training = params.training_of(pair.model, scale_rate=pair.training.learning_rate)
+    context, horizon = params.windows.context, params.windows.horizon
+    few = few_training_rows_of(pair.profile, training.train_share, context=context, horizon=horizon)
+    if few is None:
+        return []
+    remedy = f"Raise training.train_share of {pair.model}, or lower windows.context."
+    return [Note("warning", f"{sentence(few)} {remedy}")]
 
 
 def _training_notes(pair: Pair) -> list[Note]:

@@ -95,3 +95,26 @@ def short_range_of(profile: Profile, horizon: int) -> str | None:
         "mask from another: before healing, masks were measured on training windows as well, and "
         "none could stay unhealed, but what was chosen may not hold later"
     )
+
+
+def few_training_rows_of(
+    profile: Profile, share: float, *, context: int, horizon: int
+) -> str | None:
+    """That the rows trained and healed on are fewer than one window; None where they are not.
+
+    Only of one table's channels: many short series make many windows.
+
+    Args:
+        profile: of the dataset.
+        share: of the training rows, the last ones (`training.train_share`).
+        context: rows a model sees.
+        horizon: rows of a forecast.
+    """
+    rows = round(profile.train_rows * share)
+    if profile.kind != "wide" or rows >= context + horizon:
+        return None
+    return (
+        f"the training rows used ({rows}) are fewer than one window of {context} + {horizon}: "
+        "contexts began up to half a context earlier, and those rows counted as missing; what is "
+        "trained or healed on so few may be as good on validation and useless later"
+    )

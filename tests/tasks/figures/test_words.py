@@ -7,7 +7,8 @@ from tasks.figures.curves import SizedError
 from tasks.figures.inputs import Pair, read_pair
 from tasks.figures.verdicts import correct_verdicts
 from tasks.metrics.paired import holm
-from tests.tasks.figures.made_up_run import write_run
+from tasks.params import validate_params
+from tests.tasks.figures.made_up_run import made_up_params, write_run
 
 
 @pytest.fixture
@@ -16,11 +17,13 @@ def pair(tmp_path: Path) -> Pair:
     return read_pair(tmp_path, dataset="demo", model="tsfm-pico")
 
 
-def notes(pair: Pair, **changes: object) -> str:
+def notes(pair: Pair, train_share: float = 1.0, **changes: object) -> str:
     evaluation = pair.evaluation.model_copy(update=changes)
     changed = Pair(**{**pair.__dict__, "evaluation": evaluation})
     (corrected,) = correct_verdicts([evaluation], alpha=0.05, adjust=holm)
-    return "\n".join(note.text for note in words.notes_on(changed, corrected))
+    content = made_up_params() | {"training": {"train_share": train_share}}
+    params = validate_params(content, "params.yaml")
+    return "\n".join(note.text for note in words.notes_on(changed, corrected, params))
 
 
 def sized(model: str, params: int, mse: float) -> SizedError:
@@ -82,6 +85,15 @@ def test_a_validation_range_too_short_to_choose_by_is_said(pair: Pair) -> None:
     text = notes(Pair(**{**pair.__dict__, "profile": profile}))
     assert f"range ({rows} rows) holds 1 forecast of {rows - 1} rows side by side" in text
     assert "datasets.demo.split" in text
+
+
+def test_fewer_training_rows_than_one_window_are_said(pair: Pair) -> None:
+    window = 96 + len(pair.per_step)
+    enough = window / pair.profile.train_rows
+    assert "fewer than one window" not in notes(pair, train_share=enough)
+    text = notes(pair, train_share=enough - 1 / pair.profile.train_rows)
+    assert f"rows used ({window - 1}) are fewer than one window of 96 + {window - 96}:" in text
+    assert "Raise training.train_share of tsfm-pico" in text
 
 
 def test_training_that_never_lowered_the_validation_error_is_said(pair: Pair) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.artifacts.training import TrainingSummary
-from tasks.metrics.checks import fit_of, short_range_of, stationarity_of
+from tasks.metrics.checks import few_training_rows_of, fit_of, short_range_of, stationarity_of
 from tests.tasks.figures.made_up_run import made_up_profile, made_up_training
 
 
@@ -64,3 +64,12 @@ def test_a_validation_range_of_less_than_four_forecasts_is_short(
     else:
         assert f"(800 rows) holds {expected} forecasts of {horizon} rows side by side" in str(text)
         assert "measured on training windows as well" in str(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "told"), [("wide", 0.1, None), ("wide", 0.099, "(594)"), ("long", 0.01, None)]
+)
+def test_fewer_rows_than_a_window_are_few(kind: str, share: float, told: str | None) -> None:
+    profile = made_up_profile("demo").model_copy(update={"kind": kind, "train_rows": 6000})
+    text = few_training_rows_of(profile, share, context=504, horizon=96)
+    assert text is None if told is None else told in str(text)
