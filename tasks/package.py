@@ -34,13 +34,15 @@ def main(argv: list[str]) -> None:
         "tasks.package", "Writes a pruned model for publishing.", selects=["dataset", "model"]
     )
     args = parser.parse_args(argv)
-    load_selected(datasets=[args.dataset], models=[args.model])
+    params = load_selected(datasets=[args.dataset], models=[args.model])
     pair = f"{args.dataset}/{args.model}"
     folder, out = Path("models/pruned") / pair, Path("models/published") / pair
     loader, config = loader_of(folder), folder_config(folder)
     data = data_files(Path("data/raw") / args.dataset)
     evaluation = Evaluation.read(Path("evaluation") / pair / "evaluation.json")
     extra = ControlSummary.read(Path("models/controls") / pair / "full_extra/control.json")
+    full = TrainingSummary.read(Path("models/full") / pair / "training.json")
+    training = params.training_of(args.model, scale_rate=full.learning_rate)
     facts = Facts(
         evaluation=evaluation,
         measurement=Measurement.read(Path("measurements") / f"{pair}.json"),
@@ -51,11 +53,8 @@ def main(argv: list[str]) -> None:
         context=int(config["context"]),
         horizon=int(config["horizon"]),
         profile=Profile.read(Path("data/prepared") / args.dataset / "profile.json"),
-        fit=fit_of(
-            TrainingSummary.read(Path("models/full") / pair / "training.json"),
-            extra.training,
-            extra_is_better=evaluation.full_is == "full_extra",
-        ),
+        train_share=training.train_share,
+        fit=fit_of(full, extra.training, extra_is_better=evaluation.full_is == "full_extra"),
         data=data,
         data_version=hashlib.sha256(json.dumps(data).encode()).hexdigest(),
     )

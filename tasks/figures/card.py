@@ -19,7 +19,7 @@ from tasks.figures.summary import parse_latency_key
 from tasks.figures.tables import WHAT_THEY_ARE
 from tasks.figures.units import Units
 from tasks.figures.verdicts import MEANINGS
-from tasks.metrics.checks import Fit, short_range_of, stationarity_of
+from tasks.metrics.checks import Fit, few_training_rows_of, short_range_of, stationarity_of
 from tasks.models.publish import Library
 from tasks.params import yaml_text
 
@@ -41,6 +41,7 @@ class Facts:
         context: values of a window.
         horizon: values that were forecast.
         profile: of the dataset.
+        train_share: of the training rows, on which the model was trained and healed.
         fit: whether the full model of the verdict was trained out.
         data: sha256 of the dataset's files, by name.
         data_version: sha256 over all of them.
@@ -55,6 +56,7 @@ class Facts:
     context: int
     horizon: int
     profile: Profile
+    train_share: float
     fit: Fit
     data: Mapping[str, str]
     data_version: str
@@ -135,6 +137,9 @@ def _errors(facts: Facts, units: Units) -> str:
 def _verdict(facts: Facts, units: Units) -> str:
     found, series = facts.evaluation, stationarity_of(facts.profile)
     short = short_range_of(facts.profile, facts.horizon)
+    few = few_training_rows_of(
+        facts.profile, facts.train_share, context=facts.context, horizon=facts.horizon
+    )
     low, high = found.interval
     adds = (
         "Its error is more than one standard deviation below the mean of random masks of its size."
@@ -151,7 +156,7 @@ def _verdict(facts: Facts, units: Units) -> str:
         f"Recommendation: {found.recommendation}; {found.reason}. {adds}\n\n"
         f"What the verdict rests on: {facts.fit.text}; {series.stationary} of {series.tested} "
         "series tested are stationary in the training range (augmented Dickey-Fuller test, 5 %)"
-        f"{f'; {short}' if short else ''}."
+        f"{''.join(f'; {warning}' for warning in (short, few) if warning)}."
     )
 
 

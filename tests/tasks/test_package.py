@@ -125,6 +125,16 @@ def test_a_validation_range_too_short_to_choose_by_is_said(workspace: Path) -> N
     assert told in (OUT / "README.md").read_text()
 
 
+def test_fewer_training_rows_than_one_window_are_said(workspace: Path) -> None:
+    write_workspace(workspace, tiny_model())
+    main(ARGUMENTS)
+    assert "fewer than one window" not in (OUT / "README.md").read_text()
+    path = Path("data/prepared/demo/profile.json")
+    Profile.read(path).model_copy(update={"train_rows": HORIZON}).write(path)
+    main(ARGUMENTS)
+    assert f"rows used ({HORIZON}) are fewer than one window" in (OUT / "README.md").read_text()
+
+
 def test_a_data_file_that_changes_changes_the_data_version(workspace: Path) -> None:
     write_workspace(workspace, tiny_model())
     main(ARGUMENTS)
