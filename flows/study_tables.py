@@ -149,8 +149,8 @@ def _by_cell(names: Sequence[str], known: Mapping[str, PieceResult]) -> list[str
     """The names, with that of a cell in place of those of all its datasets."""
     cell = {name: name.removesuffix(f"-{one.rows[0]['dataset']}") for name, one in known.items()}
     partly = {cell[name] for name in known if name not in names}
-    told = [name if cell.get(name, name) in partly else cell.get(name, name) for name in names]
-    return list(dict.fromkeys(told))
+    whole = {name: one for name, one in cell.items() if one not in partly}
+    return list(dict.fromkeys(whole.get(name, name) for name in names))
 
 
 def write_study(

@@ -144,10 +144,10 @@ def rival_table(rows: pd.DataFrame, caps: tuple[float, ...] = CAPS) -> pd.DataFr
 def leads_by_rival(rivals: pd.DataFrame) -> pd.DataFrame:
     """The rows of `rival_table` side by side: a column per rival, "LEADS of CONTESTS"."""
     told = rivals["leads"].astype(str) + " of " + rivals["contests"].astype(str)
-    told = told.where(rivals["contests"] > 0, "-")
-    order = rivals.drop_duplicates(PLACE)[PLACE]
-    wide = rivals.assign(told=told).pivot(index=PLACE, columns="rival", values="told")
-    return order.merge(wide[list(RIVALS)].reset_index(), on=PLACE)
+    told = told.where(rivals["contests"] > 0, "-").set_axis(
+        pd.MultiIndex.from_frame(rivals[[*PLACE, "rival"]])
+    )
+    return told.unstack("rival", sort=False).rename_axis(columns=None).reset_index()
 
 
 def _groups(
