@@ -220,7 +220,7 @@ def test_controls_differ_and_keep_the_size(project):
             lambda p: p["models"]["text"].update(training={"steps": 21}),
             {
                 "start@text", "train@demo-text", "search@demo-text", "prune@demo-text",
-                "controls@demo-text", "evaluate@demo-text", "report",
+                "controls@demo-text", "evaluate@demo-text", "package@demo-text", "report",
             },
         ),
         (
