@@ -22,7 +22,7 @@ from tasks.params import load_params, read_yaml, validate_params, yaml_text
 from tasks.pipeline.graph import read_graph
 from tasks.presets import load_preset, merge
 from tests import ROOT
-from tests.flows.test_add_model import save_bolt
+from tests.tasks.models.zoo.tiny_bolt import save_as_library
 
 pytest.importorskip("chronos")
 pytestmark = pytest.mark.slow
@@ -59,7 +59,8 @@ def run_all(root: Path) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run."""
     root = tmp_path_factory.mktemp("zoo")
-    checkpoint = save_bolt(root / "given/chronos-bolt")
+    checkpoint = root / "given/chronos-bolt"
+    save_as_library(checkpoint)
     (checkpoint / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     shutil.copytree(ROOT / "data/pretrained/none", root / "project/data/pretrained/none")
     (root / "project/tasks").symlink_to(ROOT / "tasks")

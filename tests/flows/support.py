@@ -115,6 +115,13 @@ class Workspace:
         )
 
 
+def run_flow(workspace: Workspace) -> Any:
+    """Runs the flow in this process; its state."""
+    from flows.refresh import refresh
+
+    return refresh(str(workspace.root), return_state=True)
+
+
 def make_small_workspace(root: Path) -> Workspace:
     """Writes the small graph into `root` and puts its source under DVC."""
     (root / "data" / "raw").mkdir(parents=True)

@@ -3,37 +3,22 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from flows.add_model import add_model
 from flows.errors import FlowError
 from tasks.errors import CheckpointError, ParamsError
 from tasks.params import load_params
 from tests.flows.support import Workspace
-from tests.tasks.models.zoo.test_chronos_bolt import SHAPE
+from tests.tasks.models.zoo.tiny_bolt import save_as_library
 
 pytest.importorskip("chronos")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def save_bolt(folder: Path, **changes: object) -> Path:
-    """A tiny Chronos-Bolt, written by the library's own `save_pretrained`."""
-    from chronos.chronos_bolt import ChronosBoltModelForForecasting
-    from transformers import T5Config
-
-    names = {
-        "architectures": ["ChronosBoltModelForForecasting"],
-        "chronos_pipeline_class": "ChronosBoltPipeline",
-    }
-    torch.manual_seed(0)
-    config = T5Config.from_dict(SHAPE | names | changes)
-    ChronosBoltModelForForecasting(config).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    return save_bolt(tmp_path / "chronos-bolt")
+    save_as_library(tmp_path / "chronos-bolt")
+    return tmp_path / "chronos-bolt"
 
 
 @pytest.fixture
@@ -62,7 +47,7 @@ def test_a_folder_is_entered_with_what_is_made_from_it(
 
 
 def test_a_folder_in_the_project_is_named_relative_to_it(project: Workspace) -> None:
-    save_bolt(project.root / "checkpoints/bolt")
+    save_as_library(project.root / "checkpoints/bolt")
     added = add_model(
         project.root, "bolt", str(project.root / "checkpoints/bolt"), hub_id="amazon/chronos-bolt"
     )

@@ -20,9 +20,9 @@ from tasks.params import load_params
 from tasks.sections.models import HubStart
 from tests import ROOT
 from tests.flows.support import Workspace
-from tests.flows.test_add_model import save_bolt
 from tests.hub import Hub, running_hub
-from tests.tasks.models.test_block_by_block import shard_checkpoint
+from tests.tasks.models.sharding import shard_checkpoint
+from tests.tasks.models.zoo.tiny_bolt import save_as_library
 
 pytest.importorskip("chronos")
 NAME = "someone/bolt"
@@ -46,9 +46,14 @@ def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
+def saved_bolt(folder: Path, *, width: int = 32) -> Path:
+    save_as_library(folder, width=width)
+    return folder
+
+
 @pytest.fixture
 def bolt(tmp_path: Path) -> Path:
-    return save_bolt(tmp_path / "bolt")
+    return saved_bolt(tmp_path / "bolt")
 
 
 def start(commit: str, name: str = NAME) -> HubStart:
@@ -132,11 +137,11 @@ def project(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def test_the_newest_commit_is_pinned_and_imported_though_a_newer_one_comes(
     hub: Hub, bolt: Path, project: Workspace, tmp_path: Path
 ) -> None:
-    hub.add(NAME, save_bolt(tmp_path / "old", d_model=12))
+    hub.add(NAME, saved_bolt(tmp_path / "old", width=12))
     pinned = hub.add(NAME, bolt)
     added = add_model(project.root, "bolt", NAME)
     assert added.told().startswith("bolt: chronos_bolt, 5 blocks")
-    hub.add(NAME, save_bolt(tmp_path / "new", d_model=20))
+    hub.add(NAME, saved_bolt(tmp_path / "new", width=20))
     params = load_params(project.root / "params.yaml")
     assert params.run.imports == {"bolt": "data/pretrained/none"}
     assert params.models["bolt"].start == start(pinned)
@@ -160,7 +165,7 @@ def test_an_older_commit_can_be_named_and_may_lie_in_shards(
 ) -> None:
     assert shard_checkpoint(bolt, 20_000) > 2
     old = hub.add(NAME, bolt)
-    hub.add(NAME, save_bolt(tmp_path / "new", d_model=20))
+    hub.add(NAME, saved_bolt(tmp_path / "new", width=20))
     add_model(project.root, "bolt", NAME, revision=old)
     params = load_params(project.root / "params.yaml")
     assert params.models["bolt"].start == start(old)

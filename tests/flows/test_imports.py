@@ -16,8 +16,7 @@ from flows.imports import dataset_of, update_import
 from tasks.errors import DataError
 from tasks.params import load_params
 from tests import ROOT
-from tests.flows.support import Workspace
-from tests.flows.test_refresh import run_flow
+from tests.flows.support import Workspace, run_flow
 
 HEAD = "time,load\n"
 NOTE = "data/raw/power/power.csv.dvc"

@@ -14,17 +14,11 @@ import pytest
 from flows import dvc
 from flows.errors import FlowError
 from tasks.params import load_params
-from tests.flows.support import SOURCE, STAGES, Workspace
+from tests.flows.support import SOURCE, STAGES, Workspace, run_flow
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
 
 Api = Callable[[str, dict[str, Any]], list[dict[str, Any]]]
-
-
-def run_flow(workspace: Workspace) -> Any:
-    from flows.refresh import refresh
-
-    return refresh(str(workspace.root), return_state=True)
 
 
 def task_states(api: Api, state: Any) -> dict[str, str]:

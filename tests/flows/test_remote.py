@@ -8,8 +8,7 @@ import pytest
 
 from flows import dvc
 from flows.bring import push_all
-from tests.flows.support import Workspace
-from tests.flows.test_refresh import run_flow
+from tests.flows.support import Workspace, run_flow
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
 

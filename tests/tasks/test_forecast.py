@@ -103,7 +103,7 @@ def test_long_series_end_where_they_end(model: Path, tmp_path: Path) -> None:
 
 def test_quantiles_where_the_model_has_them(wide: Path, tmp_path: Path) -> None:
     pytest.importorskip("chronos")
-    from tests.tasks.models.zoo.test_chronos_bolt import tiny
+    from tests.tasks.models.zoo.tiny_bolt import tiny
 
     tiny().save(tmp_path / "bolt")
     done = forecast_file(tmp_path / "bolt", wide, WIDE, tmp_path / "out.csv", SETTINGS)

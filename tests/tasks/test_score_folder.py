@@ -93,7 +93,7 @@ def test_a_published_checkpoint_is_scored_as_its_model_folder(
     workspace: Path, params: Params
 ) -> None:
     pytest.importorskip("chronos")
-    from tests.tasks.models.zoo.test_chronos_bolt import tiny
+    from tests.tasks.models.zoo.tiny_bolt import tiny
 
     tiny().save(workspace / "bolt")
     model = score_folder(workspace / "bolt", FILE, ENTRY, params)

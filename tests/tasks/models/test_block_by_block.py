@@ -1,18 +1,15 @@
 """A native model of which one block at a time is in memory."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tasks.artifacts.files import sha256_of
 from tasks.errors import CheckpointError
 from tasks.models.block_by_block import open_block_by_block
-from tasks.models.shards import split_shards, write_shards
 from tasks.models.sublayers import split_blocks
-from tasks.models.tensor_files import read_header
+from tests.tasks.models.sharding import shard, sign
 from tests.tiny import tiny_model
 
 
@@ -20,31 +17,6 @@ from tests.tiny import tiny_model
 def folder(tmp_path: Path) -> Path:
     tiny_model("qwen3").save(tmp_path / "model")
     return tmp_path / "model"
-
-
-def sign(folder: Path) -> None:
-    """Enters the weights as they are into config.json."""
-    data = json.loads((folder / "config.json").read_text())
-    data["sha256"] = {
-        str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*.safetensors")
-    }
-    (folder / "config.json").write_text(json.dumps(data))
-
-
-def shard(folder: Path, max_bytes: int) -> int:
-    """Puts the weights of a model folder's backbone into shards; their number."""
-    number = shard_checkpoint(folder / "backbone", max_bytes)
-    sign(folder)
-    return number
-
-
-def shard_checkpoint(folder: Path, max_bytes: int) -> int:
-    """Puts the weights of a checkpoint into shards; their number."""
-    whole = folder / "model.safetensors"
-    shards = split_shards(read_header(whole), max_bytes)
-    write_shards(folder, shards)
-    whole.unlink()
-    return len(shards)
 
 
 def change(folder: Path, **tensors: torch.Tensor | None) -> None:
@@ -128,7 +100,7 @@ def test_sublayers_and_published_families_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"this one is 'tsfm', granularity sublayer; load it"):
         open_block_by_block(tmp_path / "split")
     pytest.importorskip("chronos")
-    from tests.tasks.models.zoo.test_chronos_bolt import tiny
+    from tests.tasks.models.zoo.tiny_bolt import tiny
 
     tiny().save(tmp_path / "bolt")
     with pytest.raises(CheckpointError, match=r"only native models of .* is 'chronos_bolt', gran"):

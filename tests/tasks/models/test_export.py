@@ -55,7 +55,7 @@ def test_a_native_model_is_exported(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize("ending", [".pt2", ".onnx"])
 def test_chronos_bolt_is_exported_with_its_quantiles(tmp_path: Path, ending: str) -> None:
     pytest.importorskip("chronos")
-    from tests.tasks.models.zoo.test_chronos_bolt import tiny
+    from tests.tasks.models.zoo.tiny_bolt import tiny
 
     check(tiny().with_blocks([1, 3]), tmp_path / f"model{ending}", 2)
 

@@ -1,11 +1,8 @@
 """A checkpoint pruned tensor by tensor is the one that its own library would make."""
 
 import json
-import os
 import shutil
 import signal
-from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -14,44 +11,15 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
-    GPT2Config,
-    LlamaConfig,
-    PretrainedConfig,
     PreTrainedModel,
-    Qwen3Config,
 )
 
 from tasks.errors import CheckpointError, MaskError
 from tasks.models.locate import family_of, stacks_of
 from tasks.models.streaming import PLAN, Pruned, prune_checkpoint
 from tasks.models.upstream import INDEX, checkpoint_tensors
+from tests.tasks.models.language_models import CONFIGS, KEEPS, save, until_killed
 from tests.tiny import tiny_model
-
-DECODER = {
-    "vocab_size": 19, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 5,
-    "num_attention_heads": 2, "max_position_embeddings": 32, "initializer_range": 0.3,
-    "pad_token_id": None, "bos_token_id": 1, "eos_token_id": 2,
-}  # fmt: skip
-CONFIGS: dict[str, PretrainedConfig] = {
-    "gpt2": GPT2Config(  # tied, below `transformer.`
-        vocab_size=19, n_embd=16, n_layer=5, n_head=2, n_positions=32, initializer_range=0.3,
-        bos_token_id=1, eos_token_id=2,
-    ),
-    "llama": LlamaConfig(**DECODER, num_key_value_heads=1),  # below `model.`, `lm_head` beside it
-    "qwen3": Qwen3Config(
-        **DECODER, num_key_value_heads=1, head_dim=8, use_sliding_window=True, sliding_window=3,
-        max_window_layers=2, tie_word_embeddings=True,
-    ),
-}  # fmt: skip
-KEEPS = [(0, 1, 2, 3, 4), (1, 2, 4), (0, 3), (4,), ()]
-
-
-def save(name: str, folder: Path, *, shard: str = "5GB", dtype=torch.float32) -> PreTrainedModel:
-    """A causal language model with random weights, saved by transformers."""
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(deepcopy(CONFIGS[name])).to(dtype).eval()
-    model.save_pretrained(folder, max_shard_size=shard)
-    return model
 
 
 def load(folder: Path) -> PreTrainedModel:
@@ -171,7 +139,7 @@ def test_a_pruned_checkpoint_can_be_pruned_again(tmp_path):
 def test_chronos_bolt_keeps_its_position_bias_whichever_block_is_first(keep, tmp_path):
     chronos = pytest.importorskip("chronos")
     from tests.tasks.models.zoo.contract import CONTEXT, HORIZON, windows
-    from tests.tasks.models.zoo.test_chronos_bolt import tiny
+    from tests.tasks.models.zoo.tiny_bolt import tiny
 
     model = tiny()
     model.save(tmp_path / "model")
@@ -212,26 +180,6 @@ def test_files_that_go_with_a_checkpoint_go_along_but_not_its_card_or_other_weig
         "LICENSE", "config.json", "generation_config.json", "merges.txt", "model.safetensors",
         "modeling.py", "tokenizer.json",
     ]  # fmt: skip
-
-
-def until_killed(work: Callable[[], object], tensors: int) -> int:
-    """A child that kills itself while it copies a tensor after so many; its exit status."""
-    child = os.fork()
-    if child == 0:
-        copy, calls = os.copy_file_range, []
-
-        def copy_or_die(*arguments: int) -> int:
-            calls.append(arguments)
-            if len(calls) > tensors:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return copy(*arguments)
-
-        os.copy_file_range = copy_or_die
-        try:
-            work()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_killed_it_goes_on_where_it_was(tmp_path):

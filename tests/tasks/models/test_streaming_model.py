@@ -14,8 +14,8 @@ from tasks.models.native import NativeModel
 from tasks.models.registry import load_model
 from tasks.models.streaming import prune_model
 from tasks.models.sublayers import split_blocks
-from tests.tasks.models.test_block_by_block import shard
-from tests.tasks.models.test_streaming import KEEPS, save, until_killed
+from tests.tasks.models.language_models import KEEPS, save, until_killed
+from tests.tasks.models.sharding import shard
 from tests.tiny import CONTEXT, tiny_model, tiny_windows
 
 

@@ -13,7 +13,7 @@ from tasks.scorers.activations import Activations, collect
 from tasks.scorers.streaming import collect_streamed
 from tasks.scorers.table import score_all
 from tasks.sections.scoring import Scoring
-from tests.tasks.models.test_block_by_block import shard
+from tests.tasks.models.sharding import shard
 from tests.tiny import CONTEXT, tiny_model, tiny_windows
 
 SCORES = ("few_layer", "block_influence", "angular", "cka")

@@ -9,52 +9,15 @@ from safetensors.torch import load_file
 
 from tasks.models.registry import load_model
 from tasks.sections.healing import Healing
-from tasks.training.healing import Healed, Healer, HealingJob
+from tasks.training.healing import Healed, HealingJob
 from tasks.training.lessons import state_distance
 from tasks.training.loop import Loop
-from tasks.training.options import HealingOption, healing_option
+from tasks.training.options import healing_option
 from tasks.training.recipe import Student
 from tasks.training.rivals import best_rival, trained_anew, tuned_on
-from tests.tiny import tiny_data, tiny_model, tiny_recipe
-
-KEEP = (0, 2)
-HEALING = Healing(distillation=0.5, hidden=0.3, rounds=3, seam_windows=32)
-NAMES = [
-    "plain", "distilled", "hidden", "hidden_cut", "kept_only", "head_last", "iterative",
-    "iterative+distilled", "iterative+kept_only+hidden",
-]  # fmt: skip
-
-
-def option(name: str, *, seam_repair: bool = False) -> HealingOption:
-    return replace(healing_option(name, HEALING), seam_repair=seam_repair)
-
-
-def healer(backbone: str = "gpt2", **changes: object) -> Healer:
-    full = tiny_model(backbone)
-    return Healer(
-        full=full,
-        teacher=tiny_model(backbone, seed=1),
-        data=tiny_data(),
-        recipe=tiny_recipe(**changes),
-        healing=HEALING,
-        rate=3e-3,
-        scratch_rate=3e-3,
-        scores=None,
-    )
-
-
-def heal(folder: Path, jobs: list[HealingJob], one: Healer | None = None, steps=12) -> Healed:
-    return (one or healer()).heal(jobs, steps=steps, state_folder=folder, what="tiny")
-
-
-def same(a: Student, b: Student) -> bool:
-    states = a.model.state_dict(), b.model.state_dict()
-    weights = all(torch.equal(t, states[1][name]) for name, t in states[0].items())
-    return weights and without_seconds(a) == without_seconds(b) and a.best_valid == b.best_valid
-
-
-def without_seconds(one: Student) -> list[dict]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
+from tests.tasks.training.healers import HEALING, KEEP, NAMES, heal, healer, option
+from tests.tasks.training.students import same
+from tests.tiny import tiny_data, tiny_model
 
 
 def changed(student: Student, full) -> set[str]:

@@ -9,7 +9,7 @@ from tasks.sections.healing import Healing
 from tasks.training.healing import HealingJob
 from tasks.training.healing_student import HealingStudent
 from tasks.training.rivals import tuned_on
-from tests.tasks.training.test_healing import KEEP, healer, option
+from tests.tasks.training.healers import KEEP, healer, option
 from tests.tiny import tiny_model
 
 

@@ -10,7 +10,7 @@ from tasks.training.healing import Healed, Healer, HealingJob
 from tasks.training.loop import validation_mse
 from tasks.training.recipe import Student
 from tasks.training.seam import repair_seams
-from tests.tasks.training.test_healing import HEALING, NAMES, option
+from tests.tasks.training.healers import HEALING, NAMES, option
 from tests.tiny import tiny_data, tiny_loop, tiny_model, tiny_recipe
 
 KEEP = (0, 3, 7)  # attention of block 0, MLPs of blocks 1 and 3

@@ -14,47 +14,15 @@ from tasks.training import loop as loop_module
 from tasks.training.loop import validation_mse
 from tasks.training.optimizer import learning_rate_at
 from tasks.training.recipe import Student
+from tests.tasks.training.students import (
+    run_killed_at,
+    same,
+    student,
+    trained,
+    weights,
+    without_seconds,
+)
 from tests.tiny import tiny_data, tiny_loop, tiny_model
-
-
-def student(name="full", steps=12, distillation=0.0, keep=None, seed=0) -> Student:
-    model = tiny_model(seed=seed)
-    if keep is not None:
-        model = model.with_blocks(keep)
-    return Student(
-        name=name, model=model, steps=steps, learning_rate=3e-3, distillation=distillation
-    )
-
-
-def weights(one: Student) -> list[torch.Tensor]:
-    return list(one.model.state_dict().values())
-
-
-def same(a: Student, b: Student) -> bool:
-    pairs = zip(weights(a), weights(b), strict=True)
-    return all(torch.equal(x, y) for x, y in pairs) and a.best_valid == b.best_valid
-
-
-def without_seconds(one: Student) -> list[dict]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
-
-
-class Killed(Exception):
-    pass
-
-
-def run_killed_at(loop, step):
-    """Runs the loop and raises just before optimizer step `step`."""
-    original = loop._step
-
-    def step_or_die(number):
-        if number == step:
-            raise Killed
-        original(number)
-
-    loop._step = step_or_die
-    with pytest.raises(Killed):
-        loop.run()
 
 
 @pytest.mark.parametrize("killed_at", [1, 2, 4, 5, 9, 12])
@@ -87,7 +55,7 @@ def test_students_killed_together_resume_bit_identical(tmp_path):
 KILLED_SCRIPT = """
 import sys
 from pathlib import Path
-from tests.tasks.training.test_loop import student
+from tests.tasks.training.students import student
 from tests.tiny import tiny_loop
 tiny_loop(Path(sys.argv[1]), [student(steps=60)]).run()
 """
@@ -110,7 +78,7 @@ STOPPED_SCRIPT = """
 import sys
 from pathlib import Path
 from tasks.runtime import run_stage
-from tests.tasks.training.test_loop import student
+from tests.tasks.training.students import student
 from tests.tiny import tiny_loop
 def main(_):
     loop = tiny_loop(Path(sys.argv[1]), [student(steps=60)], checkpoint_every=1000)
@@ -235,11 +203,6 @@ def test_accumulated_micro_batches_equal_one_step_of_their_mean(tmp_path, monkey
     trained(tmp_path / "b", student(steps=1), accumulation=1, batch_size=8)
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-
-
-def trained(folder, one: Student, **changes) -> Student:
-    tiny_loop(folder, [one], **changes).run()
-    return one
 
 
 def test_activation_checkpointing_changes_nothing_but_memory(tmp_path):

@@ -11,7 +11,7 @@ from tasks.sections.data import Windows
 from tasks.training import loop as loop_module
 from tasks.training.loop import validation_mse
 from tasks.training.recipe import Student
-from tests.tasks.training.test_loop import run_killed_at, same, student, trained, without_seconds
+from tests.tasks.training.students import run_killed_at, same, student, trained, without_seconds
 from tests.tiny import CONTEXT, HORIZON, tiny_data, tiny_loop
 
 

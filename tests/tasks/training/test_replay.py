@@ -14,7 +14,8 @@ from tasks.training.healing import Healer, HealingJob
 from tasks.training.loop import Loop
 from tasks.training.replay import CLIP, FILE, Replayed, load_replay, sample_windows, save_replay
 from tasks.training.rivals import trained_anew, tuned_on
-from tests.tasks.training.test_healing import KEEP, heal, healer, option, same
+from tests.tasks.training.healers import KEEP, heal, healer, option
+from tests.tasks.training.students import same
 from tests.tiny import CONTEXT, HORIZON, tiny_data, tiny_series, tiny_windows
 
 

@@ -40,14 +40,16 @@ def tiny() -> ZooModel:
     )
 
 
-def save_as_library(folder: Path, dtype: torch.dtype = torch.float32, **options: object) -> Any:
+def save_as_library(
+    folder: Path, dtype: torch.dtype = torch.float32, *, width: int = 32, **options: object
+) -> Any:
     """The library's module in that precision, saved by its own `save_pretrained`."""
     from chronos.chronos_bolt import ChronosBoltModelForForecasting
     from transformers import T5Config
 
     torch.manual_seed(1)
     config = T5Config.from_dict(
-        copy.deepcopy(SHAPE) | {"chronos_pipeline_class": "ChronosBoltPipeline"}
+        copy.deepcopy(SHAPE) | {"d_model": width, "chronos_pipeline_class": "ChronosBoltPipeline"}
     )
     module = ChronosBoltModelForForecasting(config).eval().to(dtype)
     module.save_pretrained(folder, **options)
