@@ -20,7 +20,6 @@ from tests.tasks.training.students import (
     student,
     trained,
     weights,
-    without_seconds,
 )
 from tests.tiny import tiny_data, tiny_loop, tiny_model
 
@@ -33,7 +32,6 @@ def test_a_killed_run_resumed_ends_bit_identical(tmp_path, killed_at):
     resumed = tiny_loop(tmp_path / "b", [second])
     resumed.run()
     assert same(whole, second)
-    assert without_seconds(whole) == without_seconds(second)
 
 
 def test_students_killed_together_resume_bit_identical(tmp_path):
