@@ -17,6 +17,7 @@ def _programs_and_quiet(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.update(
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         DVC_NO_ANALYTICS="1",
+        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="false",  # else Prefect starts one at home by itself
         DO_NOT_TRACK="1",
         DVC_SITE_CACHE_DIR=str(tmp_path_factory.mktemp("dvc")),
     )
@@ -35,7 +36,11 @@ def workspace(tmp_path: Path, _template: Workspace) -> Workspace:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server with scheduler on a free port of 127.0.0.1; yields its API address."""
+    """A Prefect server with scheduler on a free port of 127.0.0.1; yields its API address.
+
+    Prefect reads its settings when it is imported, so that no test file may do so by itself.
+    """
+    assert "prefect" not in sys.modules, "imported without this fixture, or by a test file's head"
     from flows.server import flush, free_port, start_server
 
     root = tmp_path_factory.mktemp("server")
@@ -43,7 +48,6 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         variables = {
             "PREFECT_API_URL": api,
             "PREFECT_HOME": str(root / ".state" / "prefect"),
-            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         }
         before = {name: os.environ.get(name) for name in variables}

@@ -5,7 +5,6 @@ import io
 import pytest
 from rich.console import Console
 
-from flows.artifacts import StageProgress, artifact_key
 from flows.console import Bars, Plain
 from flows.progress import Progress, is_dvc_chatter, parse_progress
 
@@ -47,10 +46,6 @@ def test_dvc_chatter_is_told_from_the_stages_words(line: str, is_chatter: bool) 
     assert is_dvc_chatter(line) is is_chatter
 
 
-def test_artifact_keys_hold_only_what_prefect_allows() -> None:
-    assert artifact_key("progress-train@etth1-tsfm_Nano") == "progress-train-etth1-tsfm-nano"
-
-
 def test_plain_listener_is_silent_on_cached_stages(capsys: pytest.CaptureFixture[str]) -> None:
     plain = Plain()
     plain.finished("a", "Cached", 0.1, "")
@@ -86,15 +81,3 @@ def test_bars_leave_one_line_per_finished_stage() -> None:
         bars.finished("b", "Completed", 2.0, "")
     assert "b: completed after 2.0 s" in stream.getvalue()
     assert "a: " not in stream.getvalue()
-
-
-def test_updates_within_two_seconds_are_left_out_but_never_the_last(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sent: list[int] = []
-    times = iter([0.0, 1.0, 2.5, 2.6])
-    progress = StageProgress("train", clock=lambda: next(times))
-    monkeypatch.setattr(progress, "_send", lambda step: sent.append(step.done))
-    for done in (1, 2, 3, 4):
-        progress.show(Progress("train", done, 4, ""))
-    assert sent == [1, 3, 4]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from flows import dvc
-from flows.bring import push_all
 from tests.flows.support import Workspace, run_flow
 
 pytestmark = [pytest.mark.flow, pytest.mark.usefixtures("prefect_server")]
@@ -34,7 +33,7 @@ def test_a_run_whose_push_fails_says_that_all_is_made(
     (tmp_path / "store").write_text("a file, where a folder is wanted")
     workspace.dvc("remote", "add", "-d", "store", str(tmp_path / "store"))
     module = importlib.import_module("flows.refresh")
-    monkeypatch.setattr(module, "push_all", push_all.with_options(retries=0))
+    monkeypatch.setattr(module, "push_all", module.push_all.with_options(retries=0))
     state = run_flow(workspace)
     assert state.is_failed()
     assert state.message.startswith("all is made, but not pushed: ")
