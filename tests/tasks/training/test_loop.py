@@ -14,13 +14,7 @@ from tasks.training import loop as loop_module
 from tasks.training.loop import validation_mse
 from tasks.training.optimizer import learning_rate_at
 from tasks.training.recipe import Student
-from tests.tasks.training.students import (
-    run_killed_at,
-    same,
-    student,
-    trained,
-    weights,
-)
+from tests.tasks.training.students import run_killed_at, same, student, trained, weights
 from tests.tiny import tiny_data, tiny_loop, tiny_model
 
 
